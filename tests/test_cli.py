@@ -1,0 +1,329 @@
+"""The command line: the job from end to end, what it leaves, what it says when things go wrong."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn
+from tinygrad_rnn import cli
+from tinygrad_rnn.progress import Progress
+from tinygrad_rnn.study import job, report
+from tinygrad_rnn.study import network as study
+
+WORDS = "to be or not to be, that is the question\n\twhether `tis *nobler* in the mind | \n" * 40
+QUICK = ["--updates", "4", "--hidden", "8"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(tinygrad_rnn.__file__).parents[1])}
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A small text, in an empty folder that is the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = tmp_path / "book.txt"
+    path.write_text(WORDS, encoding="utf-8")
+    return str(path)
+
+
+def one_line(capsys):
+    """What was said on stderr: one line, which is returned."""
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    assert said.startswith("tinygrad-rnn: ")
+    return said
+
+
+# ----------------------------------------------------------------------------------- the job
+
+
+def test_the_job_leaves_a_report_a_picture_and_the_weights(book, capsys):
+    assert cli.main(["study", book, "--prefix", "to be", "--out", "a/b c", *QUICK]) == 0
+    out = Path("a/b c")
+    assert sorted(os.listdir(out)) == ["network.npz", "report.md", "unrolled.png"]
+    assert (out / "unrolled.png").read_bytes().startswith(b"\x89PNG")
+    weights = np.load(out / "network.npz", allow_pickle=False)
+    assert sorted(weights.files) == ["U", "V", "W", "b_h", "b_y", "characters"]
+    characters = str(weights["characters"])
+    assert characters == "".join(sorted(set(WORDS)))
+    assert weights["V"].shape == (len(characters) + 1, 8)
+
+    words = (out / "report.md").read_text(encoding="utf-8")
+    assert "](unrolled.png)" in words
+    said = capsys.readouterr().out
+    for row in ("uniform", "unigram", "bigram", "trigram", "network"):
+        (loss,) = re.findall(rf"^\| {row} \|.* ([\d.]+) \| [\d.]+ \|$", words, re.MULTILINE)
+        assert re.search(rf"^  {row} .* {loss} ", said, re.MULTILINE)
+    for name in ("U", "W", "V", "b_h", "b_y"):
+        (difference,) = re.findall(rf"^\| dL/d{name} \|.* (\S+) \|$", words, re.MULTILINE)
+        assert float(difference) < 1e-12
+    assert "they are the same gradient" in words
+    assert "they are the same gradient" in said
+    assert "    to be" in words
+
+
+def test_the_same_seed_gives_the_same_files(book, capsys):
+    def files(*more):
+        assert cli.main(["study", book, *QUICK, *more]) == 0
+        return {path.name: path.read_bytes() for path in Path("study").iterdir()}
+
+    first = files()
+    assert first == files()
+    other = files("--seed", "1")
+    assert first["network.npz"] != other["network.npz"]
+    assert first["report.md"] != other["report.md"]
+
+
+def test_the_command_in_the_report_is_the_one_that_was_given():
+    options = job.Options("a b.txt", Path("x y"), None, 9, 0, "it's", 0.0)
+    assert options.command() == (
+        "tinygrad-rnn study '--out=x y' --hidden=9 '--prefix=it'\"'\"'s' "
+        "--temperature=0.0 'a b.txt'"
+    )
+    assert job.Options().command() == "tinygrad-rnn study"
+
+
+def test_by_default_the_network_goes_on_from_the_first_line(book, capsys):
+    assert cli.main(["study", book, *QUICK]) == 0
+    assert "\n    to be or not to be, that is the question" in capsys.readouterr().out
+
+
+def test_without_a_graphviz_engine_the_rest_is_there_and_the_remedy(book, capsys, monkeypatch):
+    Path("study").mkdir()
+    Path("study/unrolled.png").write_bytes(b"from an earlier study")
+    monkeypatch.setenv("GRAPHVIZ_DOT", "/no/such/program")
+    assert cli.main(["study", book, *QUICK]) == 0
+    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.dot"]
+    words = Path("study/report.md").read_text(encoding="utf-8")
+    assert "![" not in words
+    assert "pip install graphviz-pure" in words
+    assert "pip install graphviz-pure" in " ".join(capsys.readouterr().out.split())
+    assert "digraph" in Path("study/unrolled.dot").read_text(encoding="utf-8")
+
+
+def test_gradients_that_differ_are_said_loudly(book, capsys, monkeypatch):
+    monkeypatch.setattr(study, "EXACT", 0.0)
+    assert cli.main(["study", book, *QUICK]) == 1
+    said = capsys.readouterr()
+    assert "THEY DIFFER" in said.out
+    assert "THEY DIFFER" in said.err
+    assert "THEY DIFFER" in Path("study/report.md").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "no such file"),
+        (b"", "empty"),
+        (b"short", "too few"),
+        (b"text\0" * 400, "byte 4 is zero"),
+        (b"caf\xe9 " * 400, "not UTF-8: byte 0xe9 at 3"),
+        (b"a" * 2000, "over and over"),
+    ],
+)
+def test_a_bad_text_is_one_line_and_leaves_nothing(book, capsys, content, says):
+    path = Path(book).with_name("bad.txt")
+    if content is not None:
+        path.write_bytes(content)
+    assert cli.main(["study", str(path)]) == 2
+    assert says in one_line(capsys)
+    assert os.listdir() == []
+
+
+def test_a_folder_is_no_text(book, capsys):
+    assert cli.main(["study", str(Path(book).parent)]) == 2
+    assert "this is a folder" in one_line(capsys)
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "file/far/below"])
+def test_a_file_in_the_way_of_the_output_folder(book, capsys, out):
+    Path("file").write_text("mine", encoding="utf-8")
+    assert cli.main(["study", book, "--out", out]) == 2
+    assert "a file is in the way" in one_line(capsys)
+    assert os.listdir() == ["file"]
+
+
+def test_a_folder_in_the_way_of_the_report_is_found_before_training(book, capsys):
+    Path("study/report.md").mkdir(parents=True)
+    assert cli.main(["study", book, "--updates", "1000000"]) == 2
+    assert "a folder is in the way" in one_line(capsys)
+    assert os.listdir("study") == ["report.md"]
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_folder_without_permission(book, capsys):
+    Path("locked").mkdir(mode=0o500)
+    assert cli.main(["study", book, "--out", "locked/study"]) == 2
+    assert "can't be written" in one_line(capsys)
+
+
+def test_a_full_disk_leaves_nothing_half_written(book, capsys, monkeypatch):
+    def full(*arguments, **arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert cli.main(["study", book, "--out", "x/y", *QUICK]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nothing"],
+        ["study", "a", "b"],
+        ["study", "--speed", "9"],
+        ["study", "--updates", "0"],
+        ["study", "--updates", "many"],
+        ["study", "--hidden", "5000"],
+        ["study", "--seed", "-1"],
+        ["study", "--temperature", "nan"],
+        ["study", "--temperature", "-0.1"],
+        ["study", "--prefix", ""],
+    ],
+)
+def test_bad_options_are_one_line(capsys, words):
+    assert cli.main(words) == 2
+    assert "--help" in one_line(capsys)
+
+
+def test_help_and_version(capsys):
+    assert cli.main(["--help"]) == 0
+    assert "study" in capsys.readouterr().out
+    assert cli.main(["study", "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tinygrad-rnn {tinygrad_rnn.__version__}\n"
+
+
+# --------------------------------------------------------------------------- interrupted, unheard
+
+
+def test_ctrl_c_before_training_leaves_nothing(book, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study.Network, "at_random", interrupt)
+    assert cli.main(["study", book]) == 130
+    assert "nothing was written" in one_line(capsys)
+    assert os.listdir() == []
+
+
+def test_ctrl_c_in_training_keeps_what_was_learned(book, capsys, monkeypatch):
+    def interrupted(*arguments):
+        for n, loss in enumerate(study.train(*arguments)):
+            if n == 3:
+                raise KeyboardInterrupt
+            yield loss
+
+    monkeypatch.setattr(job, "train", interrupted)
+    assert cli.main(["study", book, "--updates", "1000000", "--hidden", "8"]) == 130
+    assert "interrupted after 3 of 1,000,000 updates" in one_line(capsys)
+    words = Path("study/report.md").read_text(encoding="utf-8")
+    assert "**Interrupted** after 3 of 1,000,000 updates" in words
+    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a signal as a terminal sends it")
+def test_a_real_ctrl_c(book):
+    command = [sys.executable, "-m", "tinygrad_rnn", "study", book, "--updates", "4000"]
+    with subprocess.Popen(
+        [*command, "--hidden", "4"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=ENVIRONMENT, encoding="utf-8",
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert first.startswith("training  10%")
+    assert "Traceback" not in rest
+    assert "interrupted after" in rest
+    assert process.returncode == 130
+    assert "**Interrupted**" in Path("study/report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe as a shell makes it")
+def test_a_reader_that_leaves_is_no_error_to_speak_of(book):
+    command = [sys.executable, "-m", "tinygrad_rnn", "study", book, *QUICK]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert b"Traceback" not in said
+    assert b"Error" not in said
+    assert os.listdir() == []
+
+
+def test_a_terminal_without_the_letters_gets_question_marks(book):
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "tinygrad_rnn", "study", book, *QUICK]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0
+    assert b"?_t = h_t U + b_y" in done.stdout
+    assert b"Traceback" not in done.stderr
+    done.stderr.decode("ascii")
+
+
+# ------------------------------------------------------------------------- what is shown, and how
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 200])
+def test_the_progress_line_fits_the_terminal(monkeypatch, width):
+    monkeypatch.setattr(Progress, "_width", lambda self: width)
+    terminal = Terminal()
+    with Progress("training", 100, "characters", 1024, terminal) as progress:
+        for n in range(1, 101):
+            progress._shown = 0  # every one is due
+            progress.show(n, 100 / n)
+    *lines, end = terminal.getvalue().split("\r")
+    assert end.endswith("\n")
+    assert lines[0] == ""
+    assert len(lines) == 100
+    assert all(len(line) < width for line in lines)
+    if width >= 80:
+        assert "100%  loss 1.000" in end
+        assert "█" in end
+        assert "░" not in end
+
+
+def test_the_progress_is_a_few_plain_lines_where_there_is_no_terminal():
+    stream = io.StringIO()
+    with Progress("training", 2500, "characters", 1024, stream) as progress:
+        for n in range(1, 2501):
+            progress.show(n, 1.5)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("training  10%  loss 1.500")
+    assert lines[-1].startswith("training 100%")
+    assert "\r" not in stream.getvalue()
+
+
+def test_a_sample_can_neither_drive_a_terminal_nor_end_its_block():
+    shown = report.quoted("a\x1b[31mb\n```\n\n# c\td" + " word" * 40)
+    assert "\x1b" not in shown
+    lines = shown.split("\n")
+    assert all(line.startswith("    ") or not line for line in lines)
+    assert max(map(len, lines)) <= 80

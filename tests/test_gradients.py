@@ -1,0 +1,144 @@
+"""Gradients as functions, of any order, and the check by central differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.bptt import by_hand
+
+from .oracles import complex_step, lecture
+
+
+def unroll(x: Any, y: Any, h: Any, V: Any, W: Any, U: Any, b_h: Any, b_y: Any) -> Any:
+    """L of the lecture's network, recorded step by step."""
+    losses = []
+    for _, x_t, y_t in tg.steps(x, y):
+        h = np.tanh(x_t @ V + h @ W + b_h)
+        losses.append(tg.cross_entropy(h @ U + b_y, y_t))
+    return sum(losses)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_backward_is_the_lectures_derivation(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    T, B, D, H, K = rng.integers(1, 12, 5)
+    x, y, h0, *weights = lecture(T, B, D, H, K, seed)
+    parameters = [tg.Parameter(w) for w in weights]
+    L = unroll(x, y, h0, *parameters)
+    L.backward()
+    expected, gradients = by_hand.backward(x, y, h0, *weights)
+    assert L.item() == pytest.approx(expected, abs=1e-12)
+    for name, parameter in zip(("V", "W", "U", "b_h", "b_y"), parameters, strict=True):
+        np.testing.assert_allclose(parameter.grad, gradients[name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("slot", range(5))
+def test_the_derivation_by_hand_against_the_complex_step(slot: int) -> None:
+    x, y, h0, *weights = lecture()
+
+    def loss(w: np.ndarray) -> Any:
+        V, W, U, b_h, b_y = (w if i == slot else v for i, v in enumerate(weights))
+        h, L = h0, 0.0
+        for x_t, y_t in zip(x, y, strict=True):
+            h = np.tanh(x_t @ V + h @ W + b_h)
+            z = h @ U + b_y
+            p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+            L = L - np.log(p[np.arange(len(y_t)), y_t]).mean()
+        return L
+
+    _, gradients = by_hand.backward(x, y, h0, *weights)
+    name = ("V", "W", "U", "b_h", "b_y")[slot]
+    np.testing.assert_allclose(gradients[name], complex_step(loss, weights[slot]), atol=1e-12)
+
+
+def test_the_network_to_second_order() -> None:
+    x, y, h0, *weights = lecture(T=3, B=1, D=2, H=3, K=2)
+    tg.check_gradients(lambda *ps: unroll(x, y, h0, *ps), *map(tg.Parameter, weights))
+
+
+def test_grad_writes_nothing_and_differentiates_again_to_any_order() -> None:
+    x = tg.tensor(2.0, requires_grad=True)
+    y = x**5
+    for expected in (80.0, 160.0, 240.0, 240.0, 120.0):
+        (y,) = tg.grad(y, x, create_graph=True)
+        assert y.item() == expected
+    assert x.grad is None
+
+
+def test_grad_of_several_outputs_inputs_and_intermediates() -> None:
+    a, b = (tg.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0, 4.0]))
+    c = a * b
+    da, dc = tg.grad([c, c * a], [a, c], grad_outputs=[np.ones(2), np.ones(2)], retain_graph=True)
+    np.testing.assert_array_equal(da, b.data + 2 * a.data * b.data)
+    np.testing.assert_array_equal(dc, 1 + a.data)
+    (db,) = tg.grad(c.sum(), b)
+    np.testing.assert_array_equal(db, a.data)
+
+
+def test_grad_of_an_input_that_no_output_depends_on() -> None:
+    W, lonely = tg.Parameter([1.0]), tg.Parameter([1.0], name="lonely")
+    y = (W * W).sum()
+    with pytest.raises(ValueError, match=r"input 1 \(lonely, .*allow_unused=True"):
+        tg.grad(y, [W, lonely], retain_graph=True)
+    assert tg.grad(y, [W, lonely], allow_unused=True)[1] is None
+    with pytest.raises(ValueError, match="requires_grad is not set"):
+        tg.grad((W * W).sum(), tg.tensor(1.0))
+    with pytest.raises(ValueError, match="1 outputs want as many"):
+        tg.grad((W * W).sum(), W, grad_outputs=[np.ones(()), np.ones(())])
+
+
+def test_backward_with_create_graph_gives_gradients_that_differentiate() -> None:
+    x = tg.tensor(3.0, requires_grad=True)
+    (x**3).backward(create_graph=True)
+    first = x.grad
+    assert first.item() == 27.0
+    (second,) = tg.grad(first, x)
+    assert second.item() == 18.0
+
+
+def test_unreached_branches_of_a_targeted_pass_cost_no_rule(monkeypatch: Any) -> None:
+    x, w = tg.Parameter([1.0]), tg.Parameter([2.0])
+    used = np.tanh(x * 1.0)
+    y = used * np.exp(w)
+
+    def fail(*_: Any) -> Any:
+        raise AssertionError("not on the way to w")
+
+    monkeypatch.setattr(used.primitive, "vjps", (fail,))
+    (g,) = tg.grad(y, w)
+    np.testing.assert_allclose(g, np.tanh(1.0) * np.exp(2.0))
+
+
+# ------------------------------------------------------------------------------ check_gradients
+
+
+def test_the_check_catches_a_wrong_rule_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = tg.tensor([0.5, 1.0], requires_grad=True)
+    entry = np.tanh(x).primitive
+    monkeypatch.setattr(entry, "vjps", (lambda g, y, x: g * (1 - y),))
+    with pytest.raises(AssertionError, match=r"argument 0 \(x\) at \(0,\).*2 of 2 elements"):
+        tg.check_gradients(np.tanh, x)
+
+
+def test_the_check_catches_a_wrong_second_derivative(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = tg.tensor([0.5, 1.0], requires_grad=True)
+    entry = np.tanh(x).primitive
+
+    def once(g: Any, y: Any, x: Any) -> Any:
+        return g * (1 - np.tanh(x.data if isinstance(x, tg.Tensor) else x) ** 2)
+
+    monkeypatch.setattr(entry, "vjps", (once,))
+    tg.check_gradients(np.tanh, x, order=1)
+    with pytest.raises(AssertionError, match="of the gradient for argument 0"):
+        tg.check_gradients(np.tanh, x, order=2)
+
+
+def test_the_check_refuses_what_it_cannot_check() -> None:
+    with pytest.raises(TypeError, match=r"float32.*need float64"):
+        tg.check_gradients(np.tanh, tg.tensor([1.0], dtype=np.float32, requires_grad=True))
+    with pytest.raises(ValueError, match="no input has requires_grad"):
+        tg.check_gradients(np.tanh, tg.tensor([1.0]))

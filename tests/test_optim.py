@@ -1,0 +1,106 @@
+"""Optimizers and clipping, against their equations and closed forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+
+def trajectory(optimizer: Any, gradients: list[np.ndarray], **options: Any) -> list[np.ndarray]:
+    p = tg.Parameter([1.0, -2.0])
+    opt = optimizer([p], **options)
+    path = []
+    for g in gradients:
+        p.grad = tg.tensor(g)
+        opt.step()
+        path.append(p.data.copy())
+    return path
+
+
+GRADIENTS = [np.array([1.0, -3.0]), np.array([0.5, 2.0]), np.array([-1.0, 0.1])]
+
+
+def test_sgd_and_momentum() -> None:
+    theta = np.array([1.0, -2.0])
+    plain = trajectory(tg.optim.SGD, GRADIENTS, lr=0.1)
+    np.testing.assert_allclose(plain[-1], theta - 0.1 * sum(GRADIENTS))
+    a, b, c = GRADIENTS
+    velocities = [a, 0.9 * a + b, 0.81 * a + 0.9 * b + c]
+    path = trajectory(tg.optim.SGD, GRADIENTS, lr=0.1, momentum=0.9)
+    np.testing.assert_allclose(path[-1], theta - 0.1 * sum(velocities))
+
+
+def test_adagrad() -> None:
+    path = trajectory(tg.optim.Adagrad, GRADIENTS, lr=0.1)
+    theta, s = np.array([1.0, -2.0]), np.zeros(2)
+    for g, reached in zip(GRADIENTS, path, strict=True):
+        s = s + g**2
+        theta = theta - 0.1 * g / np.sqrt(s)
+        np.testing.assert_allclose(reached, theta, rtol=1e-9)
+
+
+def test_adam() -> None:
+    """The first step is lr · sign(g), whatever the size of g: the bias corrections cancel."""
+    path = trajectory(tg.optim.Adam, GRADIENTS, lr=0.1)
+    np.testing.assert_allclose(path[0], [1.0 - 0.1, -2.0 + 0.1], rtol=1e-6)
+    a, b, c = GRADIENTS
+    m = 0.1 * (0.81 * a + 0.9 * b + c) / (1 - 0.9**3)
+    s = 0.001 * (0.999**2 * a**2 + 0.999 * b**2 + c**2) / (1 - 0.999**3)
+    np.testing.assert_allclose(path[1] - path[2], 0.1 * m / (np.sqrt(s) + 1e-8), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda p: tg.optim.SGD(p, 0.1, momentum=0.9), tg.optim.Adagrad, tg.optim.Adam],
+)
+def test_parameters_move_in_place_keep_their_dtype_and_wait_without_gradient(make: Any) -> None:
+    p = tg.Parameter(np.ones(2, np.float32))
+    still = tg.Parameter(np.ones(2, np.float32))
+    buffer = p.data
+    opt = make([p, still])
+    p.grad = tg.tensor(np.ones(2, np.float32))
+    opt.step()
+    assert p.data is buffer
+    assert p.dtype == np.float32
+    assert (p.data < 1).all()
+    np.testing.assert_array_equal(still.data, 1.0)
+    opt.zero_grad()
+    assert p.grad is None
+
+
+def test_minimum_of_a_parabola() -> None:
+    p = tg.Parameter([3.0, -4.0])
+    opt = tg.optim.Adam([p], lr=0.1)
+    for _ in range(300):
+        opt.zero_grad()
+        ((p - np.array([1.0, 2.0])) ** 2).sum().backward()
+        opt.step()
+    np.testing.assert_allclose(p.data, [1.0, 2.0], atol=1e-3)
+
+
+def test_clipping_by_norm_scales_all_together_and_returns_the_norm() -> None:
+    a, b, c = tg.Parameter([0.0]), tg.Parameter([0.0, 0.0]), tg.Parameter([0.0])
+    a.grad, b.grad = tg.tensor([3.0]), tg.tensor([0.0, 4.0])
+    assert tg.optim.clip_grad_norm([a, b, c], 10.0) == 5.0
+    np.testing.assert_array_equal(b.grad, [0, 4])
+    assert tg.optim.clip_grad_norm([a, b, c], 1.0) == 5.0
+    np.testing.assert_allclose(a.grad, [0.6])
+    np.testing.assert_allclose(b.grad, [0, 0.8])
+
+
+def test_clipping_by_value() -> None:
+    a = tg.Parameter([0.0, 0.0])
+    a.grad = tg.tensor([3.0, -0.5])
+    tg.optim.clip_grad_value([a], 1.0)
+    np.testing.assert_array_equal(a.grad, [1.0, -0.5])
+
+
+def test_nothing_to_move_or_no_way_to_move() -> None:
+    with pytest.raises(ValueError, match="no parameters"):
+        tg.optim.SGD([], lr=0.1)
+    with pytest.raises(ValueError, match="lr=0"):
+        tg.optim.SGD([tg.Parameter([1.0])], lr=0)

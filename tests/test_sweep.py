@@ -1,0 +1,213 @@
+"""The order, the cost and the memory of the reverse sweep."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.engine import sweep
+from tinygrad_rnn.engine.rules import LOOKUP, Product, getitem
+
+
+def scalar(value: float) -> tg.Tensor:
+    return tg.tensor(value, requires_grad=True)
+
+
+def test_the_golden_toy() -> None:
+    """x_t = w x_{t-1}, x_0 = 0.9, w = 0.2: dx_3/dw = 3 w² x_0 = 0.108, and not 0.288."""
+    w, x = scalar(0.2), tg.tensor(0.9)
+    for _ in tg.steps(range(3)):
+        x = w * x
+    x.backward()
+    assert w.grad.item() == pytest.approx(0.108, abs=1e-15)
+
+
+def test_every_use_counts() -> None:
+    x, A = scalar(3.0), tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    (x * x).backward()
+    assert x.grad.item() == 6.0
+    x.zero_grad()
+    (x + x).backward()
+    assert x.grad.item() == 2.0
+    (A @ A).sum().backward()
+    ones = np.ones((2, 2))
+    np.testing.assert_array_equal(A.grad, ones @ A.data.T + A.data.T @ ones)
+
+
+def test_two_to_the_sixty_paths_cost_sixty_nodes() -> None:
+    x = scalar(1.0)
+    y = x
+    for _ in range(60):
+        y = y + y
+    y.backward()
+    assert x.grad.item() == 2.0**60
+
+
+def test_a_ladder_of_halves_is_exactly_one() -> None:
+    x = scalar(1.0)
+    y = x
+    for _ in range(200):
+        y = (y + y) / 2
+    y.backward()
+    assert x.grad.item() == 1.0
+
+
+def chain(length: int) -> tuple[tg.Tensor, tg.Tensor]:
+    x = scalar(1.0)
+    y = x
+    for _ in range(length):
+        y = y * 1.0
+    return x, y
+
+
+def test_a_long_chain_needs_no_recursion() -> None:
+    x, y = chain(100_000)
+    y.backward()
+    assert x.grad.item() == 1.0
+
+
+def test_graphs_are_freed_by_reference_counts_alone() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        _, y = chain(100_000)
+        middle = y
+        for _ in range(50_000):
+            middle = middle.inputs[0]
+        watch = weakref.ref(middle)
+        del middle, y
+        assert watch() is None
+
+        w = scalar(0.5)
+        loss = np.tanh(w * w)
+        watches = [weakref.ref(loss), weakref.ref(loss.inputs[0])]
+        (g,) = tg.grad(loss, w, create_graph=True)
+        watches.append(weakref.ref(g))
+        del loss, g
+        assert [watch() for watch in watches] == [None] * 3
+    finally:
+        gc.enable()
+
+
+SPELLINGS: dict[str, Callable[[Any, Any], Any]] = {
+    "loss + L_t": lambda loss, L_t: L_t if loss is None else loss + L_t,
+    "L_t + loss": lambda loss, L_t: L_t if loss is None else L_t + loss,
+    "last": lambda loss, L_t: L_t,
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_pending_adjoints_do_not_grow_with_the_sequence(
+    spelling: str, swapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted as each node's turn comes: the terms that wait."""
+
+    class Watched(defaultdict[Any, list[Any]]):
+        peak = 0
+
+        def pop(self, *key: Any) -> Any:
+            Watched.peak = max(Watched.peak, sum(map(len, self.values())))
+            return super().pop(*key)
+
+    def peak(T: int) -> int:
+        V, W = (tg.Parameter(0.1 * np.ones((3, 3))) for _ in range(2))
+        h, loss = tg.tensor(np.zeros((1, 3))), None
+        for _, x in tg.steps(np.ones((T, 1, 3))):
+            h = np.tanh(h @ W + x @ V if swapped else x @ V + h @ W)
+            loss = SPELLINGS[spelling](loss, h.sum())
+        Watched.peak = 0
+        monkeypatch.setattr(sweep, "defaultdict", Watched)
+        loss.backward()
+        return Watched.peak
+
+    assert peak(200) == peak(50) <= 3 * sweep.CHUNK
+
+
+def test_a_released_graph_names_the_node_its_step_and_the_remedies() -> None:
+    w, h = scalar(0.5), tg.tensor(1.0)
+    for _ in tg.steps(range(3)):
+        h = np.tanh(w * h)
+    (h * 2.0).backward()
+    with pytest.raises(RuntimeError, match=r"tanh of time step 3.*retain_graph=True.*detach\(\)"):
+        (h * 3.0).backward()
+    with pytest.raises(RuntimeError, match="released"):
+        h.backward()
+
+
+def test_release_is_always_even_where_no_value_was_needed() -> None:
+    x = scalar(1.0)
+    y = x + x
+    y.backward()
+    with pytest.raises(RuntimeError, match="released"):
+        y.backward()
+
+
+def test_retain_graph_keeps_it_and_gradients_accumulate() -> None:
+    x = scalar(3.0)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 12.0
+
+
+def test_backward_from_an_intermediate_touches_only_its_ancestors() -> None:
+    x, z = scalar(2.0), scalar(5.0)
+    y = x * x
+    loss = y * z
+    y.backward()
+    assert x.grad.item() == 4.0
+    assert z.grad is None
+    assert loss.grad is None
+    assert y.grad is None
+
+
+def test_two_parents_never_share_a_gradient_buffer() -> None:
+    a, b = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([3.0, 4.0], requires_grad=True)
+    seed = np.ones(2)
+    (a + b).backward(seed)
+    a.grad.data[:] = 7.0
+    np.testing.assert_array_equal(b.grad, [1.0, 1.0])
+    np.testing.assert_array_equal(seed, [1.0, 1.0])
+
+
+@pytest.mark.parametrize("uses", [1, 2, sweep.CHUNK, sweep.CHUNK + 1, 5 * sweep.CHUNK + 3])
+def test_products_put_off_give_the_sum_of_the_products(uses: int) -> None:
+    rng = np.random.default_rng(uses)
+    W = tg.Parameter(rng.standard_normal((4, 3)))
+    xs = rng.standard_normal((uses, 2, 4))
+    rows = rng.integers(-4, 4, (uses, 5))
+    gs = rng.standard_normal((uses, 2, 3))
+    loss = tg.add_n(
+        [(x @ W * g).sum() + W[r].sum() + W.sum() for x, r, g in zip(xs, rows, gs, strict=True)]
+    )
+    loss.backward()
+    expected = sum(x.T @ g for x, g in zip(xs, gs, strict=True)) + float(uses)
+    np.add.at(expected, rows, 1.0)
+    np.testing.assert_allclose(W.grad, expected, rtol=1e-12)
+
+
+def test_a_product_is_put_off_only_while_arrays_are_swept() -> None:
+    W, x = tg.Parameter(np.ones((4, 3))), tg.tensor(np.ones((2, 4)))
+    y = x @ W
+    assert isinstance(y.primitive.vjps[1](y.data, y.data, x.data, W.data), Product)
+    assert isinstance(y.primitive.vjps[1](y, y, x, W), tg.Tensor)
+    z = getitem(W, np.array([1, 1]), index=LOOKUP)
+    rule = z.primitive.vjps[0]
+    assert isinstance(rule(z.data, z.data, W.data, np.array([1, 1]), index=LOOKUP), Product)
+
+
+def test_mixed_precision_gradients_have_the_dtype_of_their_tensor() -> None:
+    a = tg.tensor(np.ones((2, 3)), dtype=np.float32, requires_grad=True)
+    b = tg.tensor(np.ones((3, 2)), dtype=np.float64, requires_grad=True)
+    (a @ b).sum().backward()
+    assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+    (b @ a).sum().backward()
+    assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)

@@ -1,0 +1,57 @@
+"""An autograd engine on NumPy, small enough to read in an evening.
+
+A recurrent network is written as its equations in a loop over `steps`; generic reverse-mode
+differentiation of what the loop recorded is backpropagation through time.
+"""
+
+from . import bptt, nn, optim
+from .draw import draw
+from .engine.check import check_gradients
+from .engine.functions import (
+    add_n,
+    concatenate,
+    cross_entropy,
+    embedding,
+    log_softmax,
+    logsumexp,
+    one_hot,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    stack,
+    where,
+)
+from .engine.gradients import grad
+from .engine.record import no_grad, scope, steps
+from .engine.tensor import Parameter, Tensor, tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Parameter",
+    "Tensor",
+    "add_n",
+    "bptt",
+    "check_gradients",
+    "concatenate",
+    "cross_entropy",
+    "draw",
+    "embedding",
+    "grad",
+    "log_softmax",
+    "logsumexp",
+    "nn",
+    "no_grad",
+    "one_hot",
+    "optim",
+    "relu",
+    "scope",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "stack",
+    "steps",
+    "tensor",
+    "where",
+]

@@ -1,0 +1,165 @@
+"""The command line: words to options, errors to one line each. What the commands do is not here."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+DESCRIPTION = """\
+Recurrent networks as their equations, differentiated by a tape: backpropagation
+through time, seen and checked.
+
+  tinygrad-rnn study              on Python's own language reference
+  tinygrad-rnn study book.txt     on a text of yours
+"""
+
+STUDY = """\
+Train the lecture's simple recurrent network on the characters of a text, and
+study it: how well it predicts held-out text, against exact n-gram models; what
+it writes; whether its gradient is the one that the derivation of BPTT by hand
+gives; and its picture, unrolled in time. Takes about half a minute. Ctrl-C ends
+the training early, and the report is on what was learned so far.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no ŷ shows a question mark
+    try:
+        status = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was written", INTERRUPTED)
+    except BrokenPipeError:  # as in `| head -1`: nobody reads on, so there is no more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as end:  # of --help, --version or a usage error
+        return int(end.code or 0)
+    _one_blas_thread()
+
+    from .study import job
+    from .text import TextError
+
+    try:
+        return job.run(job.Options(**vars(options)))
+    except (TextError, job.OutputError) as error:
+        return _fail(str(error), BAD_INPUT)
+    except MemoryError:
+        return _fail("there is not enough memory; choose a smaller --hidden, or a shorter text")
+
+
+def _fail(message: str, status: int = BAD_INPUT) -> int:
+    print(f"tinygrad-rnn: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(_fail(f"{message}; see {self.prog} --help"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    from . import __version__
+
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="tinygrad-rnn", description=DESCRIPTION, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"tinygrad-rnn {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    study = commands.add_parser(
+        "study",
+        help="train on a text; check the gradient, draw the network, write a report",
+        description=STUDY,
+        formatter_class=raw,
+    )
+    option = study.add_argument
+    # fmt: off
+    option("text", nargs="?", metavar="TEXT",
+           help="a UTF-8 text file (default: Python's language reference)")
+    option("--out", type=Path, default=Path("study"), metavar="FOLDER",
+           help="where to write report.md, unrolled.png and network.npz (default: study)")
+    option("--updates", type=_whole(1), metavar="N",
+           help="how long to train (default: 2500, fewer for a short text)")
+    option("--hidden", type=_whole(1, 4096), default=128, metavar="H",
+           help="the number of hidden units (default: 128)")
+    option("--seed", type=_whole(0), default=0, metavar="N",
+           help="the same seed gives the same report (default: 0)")
+    option("--prefix", type=_prefix, metavar="WORDS",
+           help="what the network goes on writing from (default: the first line of the text)")
+    option("--temperature", type=_temperature, default=0.7, metavar="X",
+           help="how freely it writes: 0 takes the likeliest character, 1 draws as it predicts "
+           "(default: 0.7)")
+    # fmt: on
+    return parser
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    wanted = f"a whole number, {least} or more" if most is None else f"from {least} to {most}"
+
+    def convert(word: str) -> int:
+        try:
+            number = int(word)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{word!r} should be {wanted}")
+        return number
+
+    return convert
+
+
+def _temperature(word: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{word!r} should be a number, 0 or more")
+    return number
+
+
+def _prefix(word: str) -> str:
+    if not word:
+        raise argparse.ArgumentTypeError("give at least one character to go on from")
+    return word
+
+
+def _one_blas_thread() -> None:
+    """Keep NumPy's BLAS to one thread, unless the environment says how many.
+
+    For products as small as these, a second thread gains little on an idle machine. On a busy one
+    it waits at every product for a core, which makes the job ten times slower; and rounding, hence
+    the report, would depend on the number of cores.
+    """
+    if any(f"{library}_NUM_THREADS" in os.environ for library in ("OPENBLAS", "OMP", "MKL")):
+        return
+    from numpy.linalg import _umath_linalg
+
+    try:
+        blas = ctypes.CDLL(_umath_linalg.__file__)  # finds what the module is linked with, too
+    except OSError:
+        return
+    for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads"):
+        if hasattr(blas, name):
+            getattr(blas, name)(1)
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The words of a picture: what names, shapes and operations look like in print, and how wide they
+are.
+
+Subscripts are Unicode, because not every engine sets the subscripts of HTML labels. This file does
+not know where anything stands.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..engine.record import Node
+
+LONGEST = 24  # characters of a name
+
+INFIX = {
+    "matmul": "@",
+    "dot": "@",
+    "add": "+",
+    "add_n": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "true_divide": "÷",
+    "power": "^",
+    "negative": "−",
+}
+_SHORTER = {"absolute": "abs", "transpose": "T", "cross_entropy": "cross-entropy"}
+
+_SUBSCRIPTS = dict(zip("0123456789aehijklmnoprstuvxy", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵧ", strict=True))
+_SUPERSCRIPTS = dict(zip("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True))
+
+
+# ------------------------------------------------------------------------------------------ names
+
+
+def names_of(nodes: list[Node]) -> dict[Node, str]:
+    """The names that nodes (oldest first) are known by.
+
+    Of the nodes that one call made in a row (all the additions of `L = sum(losses)`) only the
+    newest is what the variable holds. A gradient is not called what its forward node is called.
+    """
+    names: dict[Node, str] = {}
+    for node, after in zip(nodes, [*nodes[1:], None], strict=True):
+        name = getattr(node, "name", None)
+        if name is None:
+            continue
+        if name == node.site.variable:
+            again = (
+                after is not None
+                and after.label.origin is None
+                and (after.site.line, after.step) == (node.site.line, node.step)
+                and after.site.variable == name
+            )
+            if node.label.origin is not None or (again and node.primitive is not None):
+                continue
+        names[node] = name
+    return names
+
+
+def base_of(name: str) -> str:
+    """A name as a lecture writes it, without its time: "y_hat_t" is ŷ, "loss" is L, "b_h" is bₕ."""
+    name = printable(name[: 2 * LONGEST].removesuffix("_t"))
+    if name == "loss":
+        return "L"
+    if name.endswith("_hat") and len(name) > 4:
+        hatted = unicodedata.normalize("NFC", name[0] + "\u0302")
+        name = hatted + name[1:-4] if len(hatted) == 1 else name
+    letter, _, rest = name.partition("_")
+    if not rest:
+        letter = name.rstrip("0123456789")
+        rest = name[len(letter) :]
+    if len(letter) == 1 and rest and all(c in _SUBSCRIPTS for c in rest):
+        return letter + subscript(rest)
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def at_step(name: str, step: int) -> str:
+    """A name with its time step. The number of a layer makes room: h1 at step 2 is h⁽¹⁾₂."""
+    letter, number = printable(name[:1]), name[1:4].removeprefix("_")
+    if len(name) < 5 and number.isdecimal() and number.isascii():
+        return f"{letter}⁽{''.join(_SUPERSCRIPTS[c] for c in number)}⁾{subscript(step)}"
+    return base_of(name) + subscript(step)
+
+
+def subscript(x: object) -> str:
+    """A number or a letter below the line."""
+    return "".join(_SUBSCRIPTS.get(c, c) for c in str(x))
+
+
+def printable(text: str) -> str:
+    """Control characters as the escapes that Python writes for them."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+# -------------------------------------------------------------------------- operations, constants
+
+
+def shape_of(array: Any) -> str:
+    """A shape: 16×16; nothing for a single number."""
+    return "×".join(map(str, np.shape(array)))
+
+
+def is_number(x: object) -> bool:
+    """Whether an operand is one constant number, which is written into the label."""
+    return not isinstance(x, Node) and np.ndim(x) == 0  # type: ignore[arg-type]
+
+
+def operation_of(node: Node) -> str:
+    """What a node does, with its constant numbers: "tanh", "@", "1 −", "× 0.5", "maximum 0"."""
+    assert node.primitive is not None
+    inputs = node.inputs or ()
+    name = node.primitive.name
+    word = INFIX.get(name) or _SHORTER.get(name, name.replace("_", " "))
+    if name == "swapaxes" and set(node.attributes.values()) == {-1, -2}:
+        word = "T"
+    if name == "getitem":
+        word = _index(node.attributes.get("index", ()))
+    parts = [word]
+    for slot, x in enumerate(inputs):
+        if is_number(x):
+            value = f"{np.asarray(x).item():.4g}".replace("-", "−")
+            if slot == 0 and name in INFIX and len(inputs) > 1:
+                parts.insert(0, value)
+            else:
+                parts.append(value)
+    return " ".join(parts)
+
+
+def _index(index: Any) -> str:
+    known = (int, slice, type(None), type(Ellipsis))
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(isinstance(part, known) for part in parts):
+        return "[…]"
+    words = []
+    for part in parts:
+        if isinstance(part, slice):
+            ends = ["" if end is None else str(end) for end in (part.start, part.stop, part.step)]
+            words.append(":".join(ends if part.step is not None else ends[:2]))
+        else:
+            words.append("…" if part is Ellipsis else str(part))
+    return f"[{', '.join(words)}]"
+
+
+# ------------------------------------------------------------------------------- width and colour
+
+
+def width_of(text: str, bold: bool = False) -> float:
+    """A generous estimate of the width of a line of 12-point Helvetica, in points.
+
+    Generous, because an engine without Helvetica takes a wider face.
+    """
+    points = sum(_width(c) for c in text)
+    return points * 1.08 if bold else points
+
+
+def _width(c: str) -> float:
+    if c in _NARROW:
+        return 4.2
+    if unicodedata.east_asian_width(c) in "WF":
+        return 12.5
+    return 11.0 if c in _WIDE else 8.6 if c.isupper() else 7.3
+
+
+_NARROW = frozenset("iljtfr.,:;'|!()[] ⁽⁾" + "".join(_SUBSCRIPTS.values()) + "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_WIDE = frozenset("mwMW@%…")
+
+
+def contrast(color: str, other: str) -> float:
+    """The contrast of two colours #rrggbb, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    lighter, darker = sorted(map(_luminance, (color, other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    channels: Iterable[float] = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

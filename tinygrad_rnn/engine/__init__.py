@@ -1,0 +1,1 @@
+"""The autograd engine: NumPy, and nothing else."""

@@ -1,0 +1,323 @@
+"""The recording: what an operation leaves behind, and when and where it was made.
+
+An operation leaves one `Node`: its value, its primitive, its inputs by argument slot, its
+attributes, a creation number, a `Label` (time step, `steps` loop, scopes) and the `Site` in the
+code that asked for it. Inputs are created before outputs, so the creation number is a topological
+order, and the history of a value is a list sorted by one number.
+
+This file knows no calculus and no function on arrays. It does not know `Tensor` either: a primitive
+that is fed a node hands the call to that node, the way NumPy's protocols do.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ContextDecorator
+from operator import attrgetter
+from types import CodeType
+from typing import Any
+
+_ENGINE = os.path.dirname(__file__) + os.sep
+
+# --------------------------------------------------------------------------------------- primitives
+
+
+class Primitive:
+    """A function on arrays and its rules: one vector-Jacobian product per argument, or None.
+
+    A primitive without rules is a constant to differentiation: comparisons, argmax, rounding.
+    """
+
+    __slots__ = ("function", "name", "vjps", "keywords")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.name: str = function.__name__
+        self.vjps: Any = ()
+        self.keywords: tuple[str, ...] = ()  # the attributes that its rules understand
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+primitives: dict[Callable[..., Any], Primitive] = {}
+"""The table, by public function: `primitives[np.tanh]`. rules.py fills it."""
+
+composites: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""NumPy functions that are composed of primitives, and by what. functions.py fills it."""
+
+
+def primitive_of(function: Callable[..., Any]) -> Primitive:
+    """The table's entry for a function, made when it is first asked for."""
+    if function not in primitives:
+        primitives[function] = Primitive(function)
+    return primitives[function]
+
+
+def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function on arrays a primitive: fed arrays it computes, fed a node it is recorded."""
+    entry = Primitive(function)
+
+    @functools.wraps(function)
+    def call(*inputs: Any, **attributes: Any) -> Any:
+        for x in inputs:
+            if isinstance(x, Node):
+                return x.apply(entry, inputs, attributes)
+        return function(*inputs, **attributes)
+
+    primitives[call] = entry
+    return call
+
+
+# ----------------------------------------------------------------------------------- when and where
+
+_numbers = itertools.count(1)
+_loops = itertools.count(1)
+
+
+class Label:
+    """When nodes were made: the time step, the `steps` loop it belongs to, the scopes around it.
+
+    While a node is being differentiated, `origin` is its place and the argument slot, and `site`
+    its site; the gradient nodes made meanwhile count as made there. `counts` numbers the nodes of a
+    line.
+    """
+
+    __slots__ = ("step", "loop", "scope", "origin", "site", "counts")
+
+    def __init__(
+        self,
+        step: int | None = None,
+        loop: int | None = None,
+        scope: tuple[str, ...] = (),
+        origin: tuple[Any, ...] | None = None,
+        site: Site | None = None,
+        counts: dict[Any, int] | None = None,
+    ) -> None:
+        self.step = step
+        self.loop = loop
+        self.scope = scope
+        self.origin = origin
+        self.site = site
+        self.counts: dict[Any, int] = {} if counts is None else counts
+
+
+class Site:
+    """A call in the code outside the engine: a code object, and the offset of the instruction."""
+
+    def __init__(self, code: CodeType, offset: int, line: int) -> None:
+        self.code = code
+        self.offset = offset
+        self.line = (code.co_filename, line)
+
+    @functools.cached_property
+    def variable(self) -> str | None:
+        """The variable that this call's result is assigned to: "h" for `h = np.tanh(a)`."""
+        made_by = ""
+        for instruction in dis.get_instructions(self.code):
+            if instruction.offset <= self.offset:
+                made_by = instruction.opname
+            elif (made_by, instruction.opname) == ("PRECALL", "CALL"):
+                continue  # in CPython 3.11 a call is two instructions
+            elif instruction.opname != "EXTENDED_ARG":
+                names = instruction.argval if instruction.opname in _STORES else ""
+                name = str(names[0] if isinstance(names, tuple) else names)
+                return name if name.isidentifier() else None
+        return None
+
+
+_STORES = {"STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF", "STORE_FAST_LOAD_FAST"}
+_sites: dict[tuple[int, int], Site] = {}  # a site keeps its code object, hence the key, alive
+
+
+def _site_of(frame: Any) -> Site:
+    """The site of the innermost frame outside the engine."""
+    while frame.f_code.co_filename.startswith(_ENGINE) and frame.f_back is not None:
+        frame = frame.f_back
+    key = (id(frame.f_code), frame.f_lasti)
+    if key not in _sites:
+        _sites[key] = Site(frame.f_code, frame.f_lasti, frame.f_lineno)
+    return _sites[key]
+
+
+class _Recorder(threading.local):
+    """What the current thread records: whether, and under which label."""
+
+    enabled = True
+    label = Label()
+
+
+recorder = _Recorder()
+
+
+class no_grad(ContextDecorator):
+    """Record nothing in the block, or in the decorated function. Nests; a setting per thread."""
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(recorder.enabled)
+        recorder.enabled = False
+
+    def __exit__(self, *exception: object) -> None:
+        recorder.enabled = self._before.pop()
+
+
+class scope(ContextDecorator):
+    """Label what is recorded inside the block with a name. Scopes nest."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._before: list[Label] = []
+
+    def __enter__(self) -> None:
+        outer = recorder.label
+        self._before.append(outer)
+        names = (*outer.scope, self.name)
+        recorder.label = Label(outer.step, outer.loop, names, counts=outer.counts)
+
+    def __exit__(self, *exception: object) -> None:
+        recorder.label = self._before.pop()
+
+
+def steps(*sequences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """Count the time steps t = 1 … T of a sequence; what a step records is labelled with its t.
+
+    `for t, x in steps(xs)` is `enumerate(xs, 1)` with labels. Sequences of one length are walked
+    together: `for t, x, y in steps(xs, ys)`. Sequences that are empty or differ in length are a
+    ValueError.
+    """
+    if not sequences:
+        raise TypeError("steps: which sequence? Write steps(xs)")
+    outer = recorder.label
+    loop = next(_loops)
+    rows = zip(*sequences, strict=True)
+    try:
+        for t in itertools.count(1):
+            recorder.label = Label(t, loop, outer.scope)
+            row = next(rows, None)
+            if row is None:
+                break
+            yield (t, *row)
+        if t == 1:
+            raise ValueError("steps: the sequence is empty; a recurrence needs at least one step")
+    finally:
+        recorder.label = outer
+
+
+# -------------------------------------------------------------------------------------------- nodes
+
+
+class Node:
+    """A value and how it was made. A leaf was not made by an operation: its primitive is None.
+
+    An input that is a node is kept as the node, a constant as it is. A backward pass that releases
+    the graph sets `inputs` to None.
+    """
+
+    __slots__ = (
+        "array",
+        "requires_grad",
+        "primitive",
+        "inputs",
+        "arguments",
+        "attributes",
+        "number",
+        "label",
+        "site",
+        "ordinal",
+        "__weakref__",
+    )
+
+    array: Any
+    requires_grad: bool
+    primitive: Primitive | None
+    inputs: tuple[Any, ...] | None
+    arguments: Sequence[Any]
+    attributes: dict[str, Any]
+    number: int
+    label: Label
+    site: Site
+    ordinal: int
+
+    def apply(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Any:
+        """Compute a primitive that was fed this node, and record it."""
+        raise NotImplementedError
+
+    @property
+    def step(self) -> int | None:
+        """The time step the node was made in; None outside `steps`."""
+        return self.label.step
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The names of the scopes around the node, outermost first."""
+        return self.label.scope
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What the nodes made by one place in the code have in common at every step.
+
+        (line, scopes, loop, ordinal): the ordinal counts the nodes made on that line in that step.
+        The place of a gradient node is (place of the node differentiated, slot, ordinal in the
+        rule).
+        """
+        if self.label.origin is not None:
+            return (*self.label.origin, self.ordinal)
+        return (self.site.line, self.label.scope, self.label.loop, self.ordinal)
+
+
+def sign(node: Node, depth: int) -> None:
+    """Give a node that was just made its creation number, label, site and ordinal.
+
+    `depth` says how many frames up the code outside the engine is likely to be found.
+    """
+    node.number = next(_numbers)
+    node.label = label = recorder.label
+    line = None
+    if label.origin is None:
+        frame = sys._getframe(depth)
+        node.site = site = _sites.get((id(frame.f_code), frame.f_lasti)) or _site_of(frame)
+        if label.step is None:
+            node.ordinal = 0
+            return
+        line = site.line
+    else:
+        assert label.site is not None
+        node.site = label.site
+    counts = label.counts
+    node.ordinal = ordinal = counts.get(line, 0)
+    counts[line] = ordinal + 1
+
+
+def history(*roots: Node) -> list[Node]:
+    """The roots and all the nodes that they were computed from, oldest first."""
+    nodes = list(dict.fromkeys(roots))
+    seen = set(nodes)
+    for node in nodes:  # the list grows as we walk it
+        if node.inputs is None:
+            raise RuntimeError(released(node))
+        for x in node.inputs:
+            if isinstance(x, Node) and x not in seen:
+                seen.add(x)
+                nodes.append(x)
+    nodes.sort(key=attrgetter("number"))
+    return nodes
+
+
+def released(node: Node) -> str:
+    """The message for a node whose graph a backward pass has released."""
+    made = node.primitive.name if node.primitive else "a tensor"
+    when = f" of time step {node.step}" if node.step is not None else ""
+    return (
+        "the graph was released by an earlier backward pass; the first released node is "
+        f"{made}{when}. To go through a graph twice, pass retain_graph=True the first time. "
+        "To carry a state into the next chunk, cut it off first: state = state.detach()"
+    )

@@ -1,0 +1,446 @@
+"""The table of primitives: for each one, a line of calculus per argument.
+
+A rule maps g = dL/dy, the value y and the arguments of y = f(a, b, …) to dL/d(one argument). It is
+written with NumPy's own functions and operators, so the same text computes when it is fed arrays
+and records itself when it is fed tensors: gradients of gradients need nothing more.
+
+A rule need not undo broadcasting nor mind the dtype: the sweep fits each term to its argument. This
+file does not know what a tensor is, nor in which order the rules are applied.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .record import primitive, primitive_of
+
+Rule = Callable[..., Any]
+
+
+def rule(function: Callable[..., Any], *vjps: Rule | None) -> None:
+    """Enter one vector-Jacobian product per argument: `vjp(g, y, *arguments, **attributes)`."""
+    entry = primitive_of(function)
+    entry.vjps = vjps
+    entry.keywords = _keywords(next(vjp for vjp in vjps if vjp is not None))
+
+
+def rule_of_many(function: Callable[..., Any], compute: Rule, vjp: Rule) -> None:
+    """Enter a primitive of any number of arguments: `vjp(slot, g, y, *arguments, **attributes)`.
+
+    `compute` takes the arguments one by one, where the public function may take a sequence of them.
+    """
+    entry = primitive_of(function)
+    entry.function = compute
+    entry.vjps = EverySlot(vjp)
+    entry.keywords = _keywords(vjp)
+
+
+def constant(*functions: Callable[..., Any]) -> None:
+    """Enter primitives that nothing flows back through: the derivative is 0, or there is none."""
+    for function in functions:
+        primitive_of(function)
+
+
+class EverySlot:
+    """The rules of a primitive of any number of arguments, by slot."""
+
+    def __init__(self, vjp: Rule) -> None:
+        self.vjp = vjp
+
+    def __getitem__(self, slot: int) -> Rule:
+        return partial(self.vjp, slot)
+
+
+def _keywords(vjp: Rule) -> tuple[str, ...]:
+    """The attributes in a rule's signature: the parameters that have a default."""
+    parameters = inspect.signature(vjp).parameters.values()
+    return tuple(p.name for p in parameters if p.default is not p.empty)
+
+
+# ---------------------------------------------------------------------------- primitives of our own
+
+
+@primitive
+def add_n(*terms: Any) -> Any:
+    """The sum of one or more terms of one shape."""
+    if len(terms) == 1:
+        return terms[0]
+    total = terms[0] + terms[1]
+    for term in terms[2:]:
+        total += term
+    return total
+
+
+@primitive
+def astype(x: Any, *, dtype: Any) -> Any:
+    """x in another dtype."""
+    return np.asarray(x).astype(dtype)
+
+
+@primitive
+def sigmoid(x: Any) -> Any:
+    """σ(x) = 1 / (1 + e^−x), computed as ½ tanh(½x) + ½, which neither overflows nor warns."""
+    return np.tanh(x * 0.5) * 0.5 + 0.5
+
+
+@primitive
+def relu(x: Any) -> Any:
+    """max(x, 0); the derivative at 0 is 0."""
+    return np.maximum(x, 0)
+
+
+@primitive
+def softplus(x: Any) -> Any:
+    """log(1 + e^x), without overflow."""
+    return np.logaddexp(x, 0, dtype=x.dtype)
+
+
+@primitive
+def softmax(x: Any, *, axis: int = -1) -> Any:
+    """e^x / Σ e^x along an axis, without overflow; all −inf gives all 0."""
+    _, e = _shifted_exp(x, axis)
+    total = np.add.reduce(e, axis=axis, keepdims=True)
+    return np.divide(e, np.maximum(total, 1, out=total), out=e)  # among the terms is e^0 = 1
+
+
+@primitive
+def log_softmax(x: Any, *, axis: int = -1) -> Any:
+    """log(e^x / Σ e^x) along an axis, without overflow or cancellation."""
+    m, e = _shifted_exp(x, axis)
+    return (x - m) - np.log(np.add.reduce(e, axis=axis, keepdims=True))
+
+
+@primitive
+def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """log Σ e^x along an axis or axes, without overflow; all −inf gives −inf."""
+    m, e = _shifted_exp(x, axis)
+    with np.errstate(divide="ignore"):
+        y = m + np.log(np.add.reduce(e, axis=axis, keepdims=True))
+    return y if keepdims else y.squeeze(axis)
+
+
+_LOWEST = {np.dtype(t): np.finfo(t).min for t in (np.float16, np.float32, np.float64)}
+
+
+def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
+    """m = max x along the axis, made finite where it is −inf, and e^(x−m)."""
+    m = np.maximum.reduce(x, axis=axis, keepdims=True)
+    np.maximum(m, _LOWEST[m.dtype], out=m)
+    e = np.subtract(x, m)
+    return m, np.exp(e, out=e)
+
+
+@primitive
+def cross_entropy(z: Any, classes: Any, *, reduction: str = "mean") -> Any:
+    """−log softmax(z) at the classes: (…, K) logits and (…) integers to one loss, or to (…)."""
+    if z.shape[:-1] != classes.shape or not z.ndim:
+        raise ValueError(f"logits {z.shape} want classes {z.shape[:-1]}, not {classes.shape}")
+    check_range("class", classes, z.shape[-1])
+    rows = z.reshape(-1, z.shape[-1])
+    shifted = rows - np.maximum.reduce(rows, axis=1, keepdims=True)
+    losses = np.log(np.add.reduce(np.exp(shifted), axis=1))
+    losses -= shifted.take(classes.reshape(-1) + np.arange(0, rows.size, rows.shape[1]))
+    if reduction == "none":
+        return losses.reshape(classes.shape)
+    total = np.add.reduce(losses)
+    return total if reduction == "sum" else total / len(losses)
+
+
+def check_range(what: str, x: Any, size: int) -> None:
+    """An IndexError if an integer in x is not in 0 … size−1."""
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"a {what} is an integer, not {x.dtype}")
+    unsigned = x.astype(np.int64, copy=False).view(np.uint64)  # what is negative is large now
+    if x.size and np.maximum.reduce(unsigned, axis=None) >= size:
+        place = tuple(int(i) for i in np.argwhere(unsigned >= size)[0])
+        raise IndexError(f"{what} {x[place]} at {place} is not in 0 … {size - 1}")
+
+
+@primitive
+def one_hot(classes: Any, *, size: int, dtype: Any = np.float64) -> Any:
+    """Integers (…) to (…, size): 1 at the class, 0 elsewhere."""
+    return (classes[..., None] == np.arange(size)).astype(dtype)
+
+
+class _Array:
+    """Stands in an index where `getitem` is to put its next index array."""
+
+    def __repr__(self) -> str:
+        return "array"
+
+
+ARRAY = _Array()
+LOOKUP = (ARRAY,)  # the index of x[ids]
+
+
+@primitive
+def getitem(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
+    """x[index]. Index arrays are inputs, since they are data; `ARRAY` keeps their places in
+    `index`.
+    """
+    if index == LOOKUP and arrays[0].dtype.kind != "b":
+        return x.take(arrays[0], axis=0)
+    return x[_filled(index, arrays)]
+
+
+@primitive
+def scatter(g: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    """Zeros of a shape with g added at [index]: what `getitem` is differentiated to."""
+    out = np.zeros(shape, g.dtype)
+    if index == LOOKUP and arrays[0].dtype.kind != "b":
+        _add_rows(out, arrays[0].reshape(-1), g.reshape(-1, *shape[1:]))
+    elif arrays:
+        np.add.at(out, _filled(index, arrays), g)
+    else:
+        out[index] = g  # integers and slices name each element at most once
+    return out
+
+
+def _add_rows(out: Any, rows: Any, g: Any) -> None:
+    """`np.add.at(out, rows, g)`, by sorting the rows: up to 5 times as fast."""
+    if rows.size:
+        order = np.argsort(rows % len(out), kind="stable")
+        rows = rows[order] % len(out)
+        first = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
+        out[rows[first]] = np.add.reduceat(g[order], first)
+
+
+def _filled(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    rest = iter(arrays)
+    return tuple(next(rest) if part is ARRAY else part for part in index)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """a @ b. `np.dot` is the faster of the two where both are matrices, most of all thin ones."""
+    return np.dot(a, b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
+
+
+def mean(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    """The mean; `np.mean` takes a detour through Python, which pays for float16 only."""
+    if x.dtype == np.float16:
+        return np.mean(x, axis=axis, keepdims=keepdims)
+    total = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return total / (x.size / total.size if total.size else 1)
+
+
+class Product:
+    """Aᵀ G, put off: a sum of such products over time is one product of their stacked rows.
+
+    Rows of A that are one-hot are kept as integers: (rows,) stands for (rows, M).
+    """
+
+    __slots__ = ("a", "dtype", "g", "shape")
+
+    def __init__(self, a: Any, g: Any, shape: tuple[int, ...]) -> None:
+        self.a = a  # (rows, M) or (rows,)
+        self.g = g  # (rows, N)
+        self.shape = shape  # (M, N)
+        self.dtype = g.dtype
+
+
+def sums_of_products(products: list[Product]) -> list[Any]:
+    """Σ Aᵀ G of one shape: one array for the products of rows, one for those of one-hot rows."""
+    M, N = products[0].shape
+    sums = []
+    for ndim in (2, 1):
+        alike = [product for product in products if product.a.ndim == ndim]
+        if not alike:
+            continue
+        a = np.concatenate([product.a for product in alike])
+        g = np.concatenate([product.g for product in alike])
+        sums.append(np.dot(a.T, g) if ndim == 2 else scatter(g, a, index=LOOKUP, shape=(M, N)))
+    return sums
+
+
+# fmt: off
+# --------------------------------------------------------------------------------------- arithmetic
+
+rule(np.add,      lambda g, y, a, b: g,
+                  lambda g, y, a, b: g)
+rule(np.subtract, lambda g, y, a, b: g,
+                  lambda g, y, a, b: -g)
+rule(np.multiply, lambda g, y, a, b: g * b,
+                  lambda g, y, a, b: g * a)
+rule(np.divide,   lambda g, y, a, b: g / b,
+                  lambda g, y, a, b: -g * y / b)
+rule(np.power,    lambda g, y, a, b: g * slope_of_power(a, b),
+                  lambda g, y, a, b: g * y * np.log(np.where(a == 0, 1.0, a)))
+rule(np.maximum,  lambda g, y, a, b: share(g, a > b, a == b),
+                  lambda g, y, a, b: share(g, b > a, a == b))
+rule(np.minimum,  lambda g, y, a, b: share(g, a < b, a == b),
+                  lambda g, y, a, b: share(g, b < a, a == b))
+rule(np.where,    None,
+                  lambda g, y, condition, a, b: np.where(condition, g, 0.0),
+                  lambda g, y, condition, a, b: np.where(condition, 0.0, g))
+rule_of_many(add_n, add_n, lambda slot, g, y, *terms: g)
+
+# ------------------------------------------------------------------------------------- one argument
+
+rule(np.negative,   lambda g, y, x: -g)
+rule(np.positive,   lambda g, y, x: g)
+rule(np.exp,        lambda g, y, x: g * y)
+rule(np.expm1,      lambda g, y, x: g * (y + 1))
+rule(np.log,        lambda g, y, x: g / x)
+rule(np.log1p,      lambda g, y, x: g / (x + 1))
+rule(np.sqrt,       lambda g, y, x: 0.5 * g / y)
+rule(np.square,     lambda g, y, x: 2 * g * x)
+rule(np.reciprocal, lambda g, y, x: -g * y * y)
+rule(np.absolute,   lambda g, y, x: g * np.sign(x))
+rule(np.sin,        lambda g, y, x: g * np.cos(x))
+rule(np.cos,        lambda g, y, x: -g * np.sin(x))
+rule(np.tanh,       lambda g, y, x: g * (1 - y * y))
+rule(sigmoid,       lambda g, y, x: g * (y * (1 - y)))
+rule(relu,          lambda g, y, x: g * (x > 0))
+rule(softplus,      lambda g, y, x: g * sigmoid(x))
+rule(astype,        lambda g, y, x, dtype=None: g)
+rule(np.clip,       lambda g, y, x, a_min=None, a_max=None, min=None, max=None:
+                        np.where(x == y, g, 0.0))
+
+# --------------------------------------------------------------------------------------- reductions
+
+rule(np.sum,  lambda g, y, x, axis=None, keepdims=False: spread(g, x, axis, keepdims))
+rule(np.mean, lambda g, y, x, axis=None, keepdims=False:
+                  spread(g * (y.size / max(x.size, 1)), x, axis, keepdims))
+rule(np.max,  lambda g, y, x, axis=None, keepdims=False: at_extremum(g, y, x, axis, keepdims))
+rule(np.min,  lambda g, y, x, axis=None, keepdims=False: at_extremum(g, y, x, axis, keepdims))
+rule(np.cumsum, lambda g, y, x, axis=None: np.reshape(
+                    np.flip(np.cumsum(np.flip(g, axis or 0), axis=axis or 0), axis or 0), x.shape))
+primitive_of(np.mean).function = mean
+
+rule(softmax,     lambda g, y, x, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)))
+rule(log_softmax, lambda g, y, x, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True))
+rule(logsumexp,   lambda g, y, x, axis=None, keepdims=False:
+                      expand(g, x, axis, keepdims)
+                      * np.exp(x - expand(np.where(y == -np.inf, 0.0, y), x, axis, keepdims)))
+rule(cross_entropy, lambda g, y, z, classes, reduction="mean":
+                        (softmax(z) - (classes[..., None] == np.arange(z.shape[-1])))
+                        * (g[..., None] if reduction == "none" else
+                           g / classes.size if reduction == "mean" else g),
+                    None)
+
+# ------------------------------------------------------------------------------------------- shapes
+
+rule(np.reshape,      lambda g, y, x, shape=None: np.reshape(g, x.shape))
+rule(np.ravel,        lambda g, y, x: np.reshape(g, x.shape))
+rule(np.squeeze,      lambda g, y, x, axis=None: np.reshape(g, x.shape))
+rule(np.expand_dims,  lambda g, y, x, axis=0: np.reshape(g, x.shape))
+rule(np.broadcast_to, lambda g, y, x, shape=None: g)
+rule(np.transpose,    lambda g, y, x, axes=None: np.transpose(g, inverse(axes, x.ndim)))
+rule(np.swapaxes,     lambda g, y, x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
+rule(np.moveaxis,     lambda g, y, x, source=0, destination=0: np.moveaxis(g, destination, source))
+rule(np.flip,         lambda g, y, x, axis=None: np.flip(g, axis))
+rule_of_many(getitem, getitem, lambda slot, g, y, x, *arrays, index=():
+                                   scattered(g, x, arrays, index))
+rule_of_many(scatter, scatter, lambda slot, g, y, values, *arrays, index=(), shape=():
+                                   getitem(g, *arrays, index=index))
+rule_of_many(np.concatenate, lambda *xs, axis=0: np.concatenate(xs, axis),
+                             lambda slot, g, y, *xs, axis=0: part(g, slot, xs, axis))
+rule_of_many(np.stack,       lambda *xs, axis=0: np.stack(xs, axis),
+                             lambda slot, g, y, *xs, axis=0: along(g, axis, slot))
+
+# ----------------------------------------------------------------------------- without a derivative
+
+constant(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.isnan, np.isinf, np.isfinite,
+         np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
+         np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
+         np.floor_divide, np.remainder, np.argmax, np.argmin, np.argsort)
+# fmt: on
+
+
+def slope_of_power(a: Any, b: Any) -> Any:
+    """d(a^b)/da = b a^(b−1); 0 for b = 0, at a = 0 too."""
+    if isinstance(b, (int, float)):
+        return b * a ** (b - 1) if b else 0 * a
+    return b * a ** np.where(b == 0, 1, b - 1)
+
+
+def share(g: Any, wins: Any, ties: Any) -> Any:
+    """g where the argument wins, half of g where the arguments are equal, else 0."""
+    return np.where(ties, 0.5 * g, np.where(wins, g, 0.0))
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """An `axis` argument as a tuple of axes, none of them negative."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(operator.index(a) % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def expand(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """g with the axes put back, of length 1, along which x was reduced."""
+    if keepdims or not x.ndim:
+        return g
+    reduced = axes_of(axis, x.ndim)
+    return np.reshape(g, tuple(1 if i in reduced else n for i, n in enumerate(x.shape)))
+
+
+def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """g at every element of x that was reduced to it."""
+    return np.broadcast_to(expand(g, x, axis, keepdims), x.shape)
+
+
+def at_extremum(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """g at the elements that equal the extremum y, shared equally among them."""
+    here = astype(x == expand(y, x, axis, keepdims), dtype=x.dtype)
+    return expand(g, x, axis, keepdims) * (here / np.sum(here, axis=axis, keepdims=True))
+
+
+def times_transposed(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """dL/dA = G Bᵀ for Y = A B, where each may be a vector, a matrix, or a batch of matrices."""
+    if b.ndim == 1:
+        return g[..., None] * b
+    if a.ndim == 1:
+        return (g[..., None, :] @ b.mT)[..., 0, :]
+    if isinstance(g, np.ndarray) and g.ndim == b.ndim == 2:
+        return np.ascontiguousarray(np.dot(b, g.T).T)  # (B Gᵀ)ᵀ: up to 1.5 times as fast
+    return g @ b.mT
+
+
+def transposed_times(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """dL/dB = Aᵀ G for Y = A B."""
+    if a.ndim == 1:
+        return a * g if b.ndim == 1 else a[:, None] * g[..., None, :]
+    if b.ndim == 1:
+        return (a.mT @ g[..., None])[..., 0]
+    if isinstance(g, np.ndarray) and g.ndim == a.ndim == 2:
+        return Product(a, g, b.shape)
+    return a.mT @ g
+
+
+rule(np.matmul, times_transposed, transposed_times)
+rule(np.dot, times_transposed, transposed_times)
+primitive_of(np.matmul).function = matmul
+
+
+def inverse(axes: Any, ndim: int) -> Any:
+    """The permutation that undoes `axes`."""
+    return None if axes is None else tuple(int(i) for i in np.argsort(axes_of(tuple(axes), ndim)))
+
+
+def along(g: Any, axis: int, at: Any) -> Any:
+    """g indexed along one axis."""
+    return getitem(g, index=(slice(None),) * (axis % g.ndim) + (at,))
+
+
+def part(g: Any, slot: int, xs: tuple[Any, ...], axis: int) -> Any:
+    """The part of g that belongs to argument `slot` of a concatenation."""
+    start = sum(x.shape[axis] for x in xs[:slot])
+    return along(g, axis, slice(start, start + xs[slot].shape[axis]))
+
+
+def scattered(g: Any, x: Any, arrays: tuple[Any, ...], index: tuple[Any, ...]) -> Any:
+    """`scatter`, put off where rows of a matrix were looked up."""
+    if (
+        index == LOOKUP
+        and x.ndim == 2
+        and isinstance(g, np.ndarray)
+        and arrays[0].dtype.kind != "b"
+    ):
+        return Product(arrays[0].reshape(-1), g.reshape(-1, x.shape[1]), x.shape)
+    return scatter(g, *arrays, index=index, shape=x.shape)

@@ -1,0 +1,138 @@
+"""The reverse sweep: adjoints, newest node first.
+
+Creation order is a topological order, so descending creation number is a valid reverse one: no
+recursion, no counting of uses, one sort. On a recurrent network it *is* t = T … 1. A node's adjoint
+is complete when its turn comes, is used once, and is dropped.
+
+The terms that arrive at one node are kept in a list and summed when its turn comes. For a parameter
+that is shared by the time steps, that list is the sum over time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .record import Label, Node, history, recorder
+from .rules import Product, add_n, astype, sums_of_products
+
+CHUNK = 16
+"""So many terms are added up at once in a plain sweep, that none holds one term per step."""
+
+
+def adjoints(
+    outputs: Sequence[Node],
+    seeds: Sequence[Any],
+    targets: Iterable[Node] | None = None,
+    record: bool = False,
+    retain: bool = False,
+) -> dict[Node, Any]:
+    """dL/d(target) for each target that the outputs depend on; by default, for each leaf.
+
+    `seeds` are dL/d(output). Seeds and adjoints are arrays. With `record` they are tensors, and the
+    sweep is itself recorded: each gradient node takes the time step of the node it differentiates.
+    Without `retain` the graph is released on the way.
+    """
+    nodes = history(*outputs)
+    wanted = set(targets or ())
+    useful = None if targets is None else _depending_on(wanted, nodes)
+    pending: defaultdict[Node, list[Any]] = defaultdict(list)
+    for output, seed in zip(outputs, seeds, strict=True):
+        pending[output].append(seed)
+    found: dict[Node, Any] = {}
+
+    while nodes:
+        node = nodes.pop()
+        terms = pending.pop(node, None)
+        if terms is None:
+            continue
+        if record:
+            with _differentiating(node, "sum"):
+                g = add_n(*terms)
+        else:
+            g = terms[0]
+            if len(terms) > 1 or isinstance(g, Product):
+                g = total(terms)
+        primitive = node.primitive
+        if primitive is None or node in wanted:
+            found[node] = g
+        if primitive is None:
+            continue
+        y: Any = node if record else node.array
+        arguments: Any = node.inputs if record else node.arguments
+        vjps, attributes = primitive.vjps, node.attributes
+        for slot, x in enumerate(node.inputs or ()):
+            if not isinstance(x, Node) or not x.requires_grad:
+                continue
+            if useful is not None and x not in useful:
+                continue
+            array = x.array
+            if record:
+                with _differentiating(node, slot):
+                    term = fit(vjps[slot](g, y, *arguments, **attributes), array)
+            else:
+                term = vjps[slot](g, y, *arguments, **attributes)
+                if term.shape != array.shape or term.dtype is not array.dtype:
+                    term = fit(term, array)
+            arrived = pending[x]
+            arrived.append(term)
+            if len(arrived) == CHUNK and not record:
+                arrived[:] = [total(arrived)]
+        if not retain:
+            node.inputs, node.arguments = None, ()
+    return found
+
+
+def total(terms: list[Any]) -> Any:
+    """The sum of arrays and products; the products are done as one, with their rows stacked."""
+    products = [term for term in terms if isinstance(term, Product)]
+    if not products:
+        return add_n(*terms)
+    rest = [term for term in terms if not isinstance(term, Product)]
+    return add_n(*sums_of_products(products), *rest)
+
+
+def fit(term: Any, array: Any) -> Any:
+    """A term summed over the axes along which `array` was broadcast, in the array's dtype."""
+    if isinstance(term, Product):
+        term = total([term])
+    shape = array.shape
+    if term.shape != shape:
+        extra = term.ndim - len(shape)
+        axes = tuple(range(extra))
+        if term.shape[extra:] != shape:
+            axes += tuple(i for i in range(extra, term.ndim) if term.shape[i] != shape[i - extra])
+        if isinstance(term, np.ndarray):
+            term = np.add.reduce(term, axis=axes)
+        else:
+            term = np.sum(term, axis=axes)
+        if term.shape != shape:
+            term = term.reshape(shape)
+    return term if term.dtype == array.dtype else astype(term, dtype=array.dtype)
+
+
+def _depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:
+    """The targets, and which of the nodes (oldest first) were computed from them."""
+    found = set(targets)
+    for node in nodes:
+        if any(isinstance(x, Node) and x in found for x in node.inputs or ()):
+            found.add(node)
+    return found
+
+
+class _differentiating:
+    """Record gradient nodes as made by argument `slot` of the node that is being differentiated."""
+
+    def __init__(self, node: Node, slot: int | str) -> None:
+        at = node.label
+        self.label = Label(at.step, at.loop, at.scope, (node.place, slot), node.site)
+
+    def __enter__(self) -> None:
+        self.before = recorder.label, recorder.enabled
+        recorder.label, recorder.enabled = self.label, True
+
+    def __exit__(self, *exception: object) -> None:
+        recorder.label, recorder.enabled = self.before

@@ -1,0 +1,545 @@
+"""The tensor: an array that remembers how it was made.
+
+`Tensor` gives the recorded `Node` the face of a NumPy array. Python's operators, NumPy's own
+functions (through `__array_ufunc__` and `__array_function__`) and the methods all end in `apply`,
+which computes a value and signs the node. This file holds no rule, and does not know in which order
+to differentiate.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .record import Node, Primitive, composites, primitive_of, primitives, recorder, sign
+from .rules import ARRAY, astype, getitem
+from .sweep import adjoints
+
+_new = object.__new__
+_NONE: dict[str, Any] = {}
+_NUMBERS = (int, float, bool)
+
+
+# ---------------------------------------------------------------------------------------- recording
+
+
+def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> Tensor:
+    """Compute a primitive of tensors and constants, and record it where a gradient is wanted."""
+    arrays = []
+    wanted = foreign = False
+    for x in inputs:
+        if isinstance(x, Node):
+            arrays.append(x.array)
+            wanted = wanted or x.requires_grad
+        elif type(x) in _NUMBERS:
+            arrays.append(x)
+        else:
+            arrays.append(_constant(x, primitive))
+            foreign = True
+    try:
+        value = primitive.function(*arrays, **attributes)
+    except (ValueError, IndexError, TypeError) as error:
+        raise _explained(error, primitive, inputs) from None
+    if type(value) is not np.ndarray:
+        value = np.asarray(value)
+    out: Tensor = _new(Tensor)
+    out.array = value
+    out.grad = None
+    out._name = None
+    if wanted and primitive.vjps and recorder.enabled:
+        out.requires_grad = True
+        out.primitive = primitive
+        if foreign:
+            inputs = tuple(
+                [x if isinstance(x, Node) else a for x, a in zip(inputs, arrays, strict=True)]
+            )
+        out.inputs = inputs
+        out.arguments = arrays
+        out.attributes = attributes
+    else:
+        out.requires_grad = False
+        out.primitive = None
+        out.inputs = out.arguments = ()
+        out.attributes = _NONE
+    sign(out, 3)
+    return out
+
+
+def constant(array: npt.NDArray[Any], name: str | None = None) -> Tensor:
+    """A tensor around an array, not copied, with no history and no gradient wanted."""
+    out: Tensor = _new(Tensor)
+    out.array = array
+    out.requires_grad = False
+    out.primitive = None
+    out.inputs = out.arguments = ()
+    out.attributes = _NONE
+    out.grad = None
+    out._name = name
+    sign(out, 3)
+    return out
+
+
+def _operator(function: Callable[..., Any]) -> tuple[Any, Any]:
+    """A binary operator and its reflection."""
+    entry = primitive_of(function)
+
+    def forward(self: Tensor, other: Any) -> Tensor:
+        return apply(entry, (self, other), _NONE)
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        return apply(entry, (other, self), _NONE)
+
+    return forward, reflected
+
+
+def _method(function: Callable[..., Any]) -> Any:
+    entry = primitive_of(function)
+
+    def method(self: Tensor) -> Tensor:
+        return apply(entry, (self,), _NONE)
+
+    method.__doc__ = f"`np.{entry.name}`, elementwise."
+    return method
+
+
+def _reduction(function: Callable[..., Any]) -> Any:
+    entry = primitive_of(function)
+
+    def method(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return apply(entry, (self,), {"axis": axis, "keepdims": keepdims})
+
+    method.__doc__ = f"`np.{entry.name}` over all axes, an axis or a tuple of axes."
+    return method
+
+
+class Tensor(Node):
+    """An array, whether a gradient is wanted for it, and the record of how it was made.
+
+    data: what `np.array` takes, copied; of floating, integer or boolean dtype.
+    requires_grad: record what is computed from this tensor. Floating dtypes only.
+    name: what pictures and messages call it; by default the variable it was assigned to.
+    """
+
+    __slots__ = ("grad", "_name")
+
+    array: npt.NDArray[Any]
+    grad: Tensor | None
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        data: npt.ArrayLike,
+        dtype: npt.DTypeLike | None = None,
+        requires_grad: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.array = _data(data, dtype)
+        if requires_grad and self.array.dtype.kind != "f":
+            raise TypeError(
+                f"tensor: requires_grad=True needs floating-point data, not {self.array.dtype}; "
+                "integers and booleans have no derivative"
+            )
+        self.requires_grad = requires_grad
+        self.primitive = None
+        self.inputs = self.arguments = ()
+        self.attributes = _NONE
+        self.grad = None
+        self._name = name
+        sign(self, 2)
+
+    # ----------------------------------------------------------------------------------- what it is
+
+    @property
+    def data(self) -> npt.NDArray[Any]:
+        """The value itself, not a copy."""
+        return self.array
+
+    @data.setter
+    def data(self, value: npt.ArrayLike) -> None:
+        new = np.asarray(value)
+        if new.shape != self.array.shape or new.dtype != self.array.dtype:
+            raise ValueError(
+                f"data: {_what(self)} is {_kind(self.array)}; it can't become {_kind(new)}. "
+                "Make a new tensor instead"
+            )
+        self.array = new
+
+    shape = property(lambda self: self.array.shape, doc="The length of each axis.")
+    ndim = property(lambda self: self.array.ndim, doc="The number of axes.")
+    size = property(lambda self: self.array.size, doc="The number of elements.")
+    dtype = property(lambda self: self.array.dtype, doc="The type of the elements.")
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given, else the variable it was first assigned to, else None."""
+        if self._name is None and self.label.origin is None:
+            return self.site.variable
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = name
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """A copy of the value."""
+        return self.array.copy()
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number."""
+        if self.array.size != 1:
+            raise ValueError(f"item: {_what(self)} has {self.array.size} elements, not one")
+        return self.array.item()
+
+    def detach(self) -> Tensor:
+        """The same value, with its history cut off."""
+        return constant(self.array, self._name)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        return self.array.__index__()
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise TypeError("len: a tensor without axes has no length")
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.array.ndim:
+            raise TypeError("iter: a tensor without axes can't be iterated over")
+        return (self[i] for i in range(len(self.array)))
+
+    def __repr__(self) -> str:
+        value = np.array2string(self.array, separator=", ", prefix="tensor(")
+        facts = [value, f"dtype={self.array.dtype}"]
+        if self.primitive:
+            facts.append(f"made by {self.primitive.name}")
+        elif self.requires_grad:
+            facts.append("requires_grad=True")
+        return f"tensor({', '.join(facts)})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if self.requires_grad:
+            raise TypeError(
+                f"{_what(self)} would lose its gradient as a plain array; "
+                "write x.numpy() for a copy of its value, or use a NumPy function that is recorded"
+            )
+        return np.array(self.array, dtype=dtype, copy=copy)
+
+    def __reduce__(self) -> Any:
+        if self.primitive:
+            raise TypeError(
+                f"{_what(self)} can't be copied or pickled with its history; detach() it first"
+            )
+        return Tensor._rebuilt, (type(self), self.array, self.requires_grad, self._name)
+
+    @staticmethod
+    def _rebuilt(cls: Any, array: npt.NDArray[Any], requires_grad: bool, name: str | None) -> Any:
+        new = cls(array, name=name)
+        new.requires_grad = requires_grad
+        return new
+
+    # ------------------------------------------------------------------------------ differentiation
+
+    def backward(
+        self, gradient: npt.ArrayLike | None = None, retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> None:  # fmt: skip
+        """Add dL/dx to `x.grad` for every leaf x that this tensor L was computed from.
+
+        gradient: dL/d(this), of this tensor's shape; 1 by default, if this tensor has one element.
+        retain_graph: keep the graph for another pass; else it is released on the way.
+        create_graph: record the pass itself, so that the gradients can be differentiated again.
+        """
+        found = adjoints(
+            [self], [seed(self, gradient, create_graph)],
+            record=create_graph, retain=retain_graph or create_graph,
+        )  # fmt: skip
+        for leaf, g in found.items():
+            assert isinstance(leaf, Tensor)
+            g = as_gradient(g)
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    # ---------------------------------------------------------------------------------------- NumPy
+
+    apply = staticmethod(apply)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if method != "__call__" or ufunc not in primitives:
+            raise TypeError(f"np.{name} is not a primitive: no rule for it is known")
+        if keywords:
+            raise TypeError(f"np.{name} of tensors does not take {', '.join(keywords)}=")
+        return apply(primitives[ufunc], inputs, _NONE)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in composites:
+            return composites[function](*args, **kwargs)
+        if function in primitives:
+            entry = primitives[function]
+            return apply(entry, *_bound(entry, function, args, kwargs))
+        if function in _PLAIN:
+            return function(*_arrays(args), **_arrays(kwargs))
+        raise TypeError(
+            f"np.{function.__name__} is not a primitive: no rule for it is known. "
+            f"To compute it without recording, pass x.numpy() instead of the tensor"
+        )
+
+    # ------------------------------------------------------------------------------------ operators
+
+    def __getitem__(self, index: Any) -> Tensor:
+        parts = [_index_part(p) for p in (index if isinstance(index, tuple) else (index,))]
+        arrays = [p for p in parts if isinstance(p, (Tensor, np.ndarray))]
+        template = tuple(ARRAY if isinstance(p, (Tensor, np.ndarray)) else p for p in parts)
+        out = apply(_GETITEM, (self, *arrays), {"index": template})
+        if not out.requires_grad:
+            out._name = self.name  # a row of the data x is called x
+        return out
+
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, (Tensor, np.ndarray, np.generic, *_NUMBERS)):
+            return NotImplemented
+        return apply(_EQUAL, (self, other), _NONE)
+
+    def __ne__(self, other: object) -> Any:
+        if not isinstance(other, (Tensor, np.ndarray, np.generic, *_NUMBERS)):
+            return NotImplemented
+        return apply(_NOT_EQUAL, (self, other), _NONE)
+
+    @property
+    def T(self) -> Tensor:
+        """The axes reversed."""
+        return apply(_TRANSPOSE, (self,), _NONE)
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        return apply(_SWAPAXES, (self,), {"axis1": -1, "axis2": -2})
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape: `reshape(2, 3)` or `reshape((2, 3))`."""
+        return apply(_RESHAPE, (self,), {"shape": _unpacked(shape)})
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order: `transpose(1, 0)`; reversed if no order is given."""
+        return apply(_TRANSPOSE, (self,), {"axes": _unpacked(axes)} if axes else _NONE)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Two axes swapped."""
+        return apply(_SWAPAXES, (self,), {"axis1": axis1, "axis2": axis2})
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """Without the axes of length 1, or without those named."""
+        return apply(_SQUEEZE, (self,), {"axis": axis})
+
+    def astype(self, dtype: npt.DTypeLike) -> Tensor:
+        """In another dtype."""
+        return apply(_ASTYPE, (self,), {"dtype": np.dtype(dtype)})
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """The index of the largest element along an axis; nothing flows back through it."""
+        return apply(_ARGMAX, (self,), {"axis": axis})
+
+    def __radd__(self, other: Any) -> Tensor:
+        if type(other) is int and other == 0:  # the 0 that sum() starts from
+            return self
+        return apply(_ADD, (other, self), _NONE)
+
+    __add__, _ = _operator(np.add)
+    __sub__, __rsub__ = _operator(np.subtract)
+    __mul__, __rmul__ = _operator(np.multiply)
+    __truediv__, __rtruediv__ = _operator(np.true_divide)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide)
+    __mod__, __rmod__ = _operator(np.remainder)
+    __pow__, __rpow__ = _operator(np.power)
+    __matmul__, __rmatmul__ = _operator(np.matmul)
+    __lt__, __gt__ = _operator(np.less)
+    __le__, __ge__ = _operator(np.less_equal)
+    __neg__ = _method(np.negative)
+    __pos__ = _method(np.positive)
+    __abs__ = _method(np.absolute)
+
+    exp = _method(np.exp)
+    log = _method(np.log)
+    sqrt = _method(np.sqrt)
+    tanh = _method(np.tanh)
+    sum = _reduction(np.sum)
+    mean = _reduction(np.mean)
+    max = _reduction(np.max)
+    min = _reduction(np.min)
+
+
+class Parameter(Tensor):
+    """A tensor that is to be learnt: `requires_grad` is set, and a Module finds it by its name."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, data: npt.ArrayLike, name: str | None = None, dtype: npt.DTypeLike | None = None
+    ) -> None:
+        super().__init__(data, dtype, requires_grad=True, name=name)
+
+
+tensor = Tensor
+
+
+_ADD = primitive_of(np.add)
+_GETITEM = primitives[getitem]
+_ASTYPE = primitives[astype]
+_EQUAL = primitive_of(np.equal)
+_NOT_EQUAL = primitive_of(np.not_equal)
+_TRANSPOSE = primitive_of(np.transpose)
+_SWAPAXES = primitive_of(np.swapaxes)
+_RESHAPE = primitive_of(np.reshape)
+_SQUEEZE = primitive_of(np.squeeze)
+_ARGMAX = primitive_of(np.argmax)
+
+# Functions of NumPy that look at tensors without being recorded.
+_PLAIN = {
+    np.shape, np.ndim, np.size, np.allclose, np.isclose, np.array_equal, np.array_equiv,
+    np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type, np.can_cast,
+    np.array_repr, np.array_str, np.array2string, np.any, np.all, np.count_nonzero, np.iscomplexobj,
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------- what goes in, and what is said
+
+
+def _data(data: Any, dtype: Any) -> npt.NDArray[Any]:
+    """The caller's data as an array of our own."""
+    if isinstance(data, Tensor):
+        data = data.array
+    try:
+        array = np.array(data, dtype=dtype)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"tensor: this is not an array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"tensor: {array.dtype} data; a tensor holds real numbers, integers or booleans"
+        )
+    return array
+
+
+def _constant(x: Any, primitive: Primitive) -> Any:
+    """A copy of an operand that is no tensor: what is done to it later changes no gradient."""
+    array = x if isinstance(x, np.generic) else np.array(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{primitive.name}: {x!r:.40} is not a number, an array or a tensor")
+    return array
+
+
+def _index_part(part: Any) -> Any:
+    if isinstance(part, (list, np.ndarray, Tensor)):
+        if isinstance(part, list):
+            part = np.asarray(part, dtype=None if part else np.intp)
+        if part.dtype.kind not in "iub":
+            raise TypeError(f"index: {part.dtype} array; indices are integers or booleans")
+        return part
+    if part is None or part is Ellipsis or isinstance(part, (slice, bool, np.bool_)):
+        return part
+    try:
+        return operator.index(part)
+    except TypeError:
+        raise TypeError(f"index: {part!r} is not an integer, a slice or an array of them") from None
+
+
+def _unpacked(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """(2, 3) from f(2, 3) and from f((2, 3))."""
+    nested = len(arguments) == 1 and isinstance(arguments[0], (tuple, list))
+    return tuple(arguments[0]) if nested else arguments
+
+
+def _bound(
+    entry: Primitive, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call of a NumPy function, as the inputs and attributes of its primitive."""
+    many = not isinstance(entry.vjps, tuple)
+    count = 1 if many else max(len(entry.vjps), 1)
+    try:
+        given: dict[Any, Any] = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+    except ValueError:  # a built-in that does not tell its signature
+        given = dict(zip([*range(count), *entry.keywords], args, strict=False)) | kwargs
+    arguments = [given.pop(name) for name in list(given)[:count]]
+    inputs = tuple(arguments[0] if many else arguments)
+    attributes = {k: v for k, v in given.items() if v is not None and v is not np._NoValue}
+    unknown = [k for k in attributes if k not in entry.keywords]
+    if entry.vjps and unknown:
+        raise TypeError(f"np.{entry.name} of tensors does not take {', '.join(map(str, unknown))}=")
+    return inputs, attributes
+
+
+def _arrays(x: Any) -> Any:
+    """The arguments of a call, with arrays in the place of tensors."""
+    if isinstance(x, Tensor):
+        return x.array
+    if isinstance(x, (tuple, list)):
+        return type(x)(_arrays(part) for part in x)
+    return {k: _arrays(v) for k, v in x.items()} if isinstance(x, dict) else x
+
+
+def _kind(array: npt.NDArray[Any]) -> str:
+    return f"{array.dtype} of shape {array.shape}"
+
+
+def _what(x: Tensor) -> str:
+    """A tensor, for a message: its name, dtype and shape."""
+    return f"the tensor {x.name!r}" if x.name else f"the tensor ({_kind(x.array)})"
+
+
+def _explained(error: Exception, primitive: Primitive, inputs: tuple[Any, ...]) -> Exception:
+    """NumPy's error, with the primitive and its arguments named."""
+    kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
+    arguments = ", ".join(
+        f"{x.name or '?'}: {_kind(x.array)}" if isinstance(x, Tensor) else f"{np.shape(x)}"
+        for x in inputs
+    )
+    return kind(f"{primitive.name}({arguments}): {error}")
+
+
+# ---------------------------------------------------------------------------------------- gradients
+
+
+def seed(output: Tensor, gradient: Any, record: bool) -> Any:
+    """dL/d(output) as the sweep wants it: an array, or a tensor if the sweep is to be recorded."""
+    if not output.requires_grad:
+        raise RuntimeError(
+            f"backward: {_what(output)} was not computed from anything with requires_grad=True, "
+            "so there is nothing to differentiate"
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"backward: {_what(output)} has shape {output.shape}, not one element: "
+                "sum it up, or say what dL/d(this) is with gradient="
+            )
+        gradient = np.ones(output.shape, output.dtype)
+    array = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient)
+    if array.shape != output.shape:
+        raise ValueError(
+            f"backward: gradient has shape {array.shape}, {_what(output)} has shape {output.shape}"
+        )
+    if record and isinstance(gradient, Tensor) and gradient.dtype == output.dtype:
+        return gradient
+    array = array.astype(output.dtype)
+    return constant(array) if record else array
+
+
+def as_gradient(g: Any) -> Tensor:
+    """What a sweep found, as a tensor that shares its buffer with no other."""
+    return g if isinstance(g, Tensor) else constant(np.array(g))

@@ -1,0 +1,185 @@
+"""The fold: which nodes of a recording are one line of code at different time steps.
+
+The nodes made by one place in the code, one per step, are one `FoldedNode`; what was made outside
+the steps is shared, and stands alone. An edge from step s to step t is an edge between places with
+the lag t − s. Whatever draws, studies or compiles a recording starts here, so that all of them mean
+the same.
+
+This file only groups: it changes nothing, merges nothing and refuses nothing. It does not know what
+a primitive computes, except which ones are sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .engine.record import Node, history
+
+Key = TypeVar("Key", bound=Hashable)
+
+SUMS = ("add", "add_n")
+
+
+@dataclass(eq=False, slots=True)
+class FoldedNode:
+    """What one place in the code made: a node per step, or one shared node, whose step is None."""
+
+    place: tuple[Any, ...]
+    loop: int | None
+    nodes: dict[int | None, Node] = field(default_factory=dict)
+    inputs: dict[int, list[FoldedEdge]] = field(default_factory=dict)  # by argument slot
+    row: int = 0  # the height inside one step: the longest path over edges of lag 0 that ends here
+
+    @property
+    def shared(self) -> bool:
+        """Whether it was made outside the steps."""
+        return None in self.nodes
+
+
+@dataclass(eq=False, slots=True)
+class FoldedEdge:
+    """An argument slot of a place that reads another place, always at one lag.
+
+    `lag` is None where either end is shared. `steps` are the steps of the reader, in order.
+    """
+
+    source: FoldedNode
+    target: FoldedNode
+    slot: int
+    lag: int | None
+    steps: list[int | None] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class FoldedGraph:
+    """A recording by places: the places oldest first, and the place of every node."""
+
+    nodes: list[FoldedNode]
+    of: dict[Node, FoldedNode]
+
+    @property
+    def edges(self) -> list[FoldedEdge]:
+        """All the edges, by their readers."""
+        return [e for node in self.nodes for edges in node.inputs.values() for e in edges]
+
+
+def fold(*roots: Node) -> FoldedGraph:
+    """Group what the roots were computed from by the places in the code that made it."""
+    recorded = history(*roots)
+    graph = FoldedGraph([], {})
+    places: dict[Hashable, FoldedNode] = {}
+    met: dict[Hashable, int] = {}
+    for node in recorded:
+        key: Hashable = node
+        if node.step is not None:
+            # A place that made several nodes in a step (two passes over a graph) is as many places.
+            here = (node.place, node.step)
+            met[here] = met.get(here, 0) + 1
+            key = (node.place, met[here])
+        folded = places.get(key)
+        if folded is None:
+            folded = places[key] = FoldedNode(node.place, node.label.loop)
+            graph.nodes.append(folded)
+        folded.nodes[node.step] = node
+        graph.of[node] = folded
+    edges: dict[Hashable, FoldedEdge] = {}
+    for node in recorded:
+        target = graph.of[node]
+        for slot, x in enumerate(node.inputs or ()):
+            if isinstance(x, Node):
+                source, lag = graph.of[x], lag_of(x, node)
+                edge = edges.get((source, target, slot, lag))
+                if edge is None:
+                    edge = edges[source, target, slot, lag] = FoldedEdge(source, target, slot, lag)
+                    target.inputs.setdefault(slot, []).append(edge)
+                edge.steps.append(node.step)
+    inside = [
+        (e.source, e.target, 1)
+        for e in edges.values()
+        if e.lag == 0 or (e.source.shared and e.target.shared)
+    ]
+    for folded, row in heights(graph.nodes, inside).items():
+        folded.row = row
+    return graph
+
+
+def lag_of(source: Node, target: Node) -> int | None:
+    """How many steps after its source a node was made; None if either was made outside the
+    steps."""
+    if source.step is None or target.step is None:
+        return None
+    return target.step - source.step
+
+
+def heights(keys: Iterable[Key], edges: Iterable[tuple[Key, Key, int]]) -> dict[Key, int]:
+    """The length of the longest path that ends at each key, over edges (from, to, length).
+
+    Places can form a cycle where no nodes do (two lines that feed each other at alternate steps).
+    It is cut at its oldest key.
+    """
+    row = dict.fromkeys(keys, 0)
+    waiting = dict.fromkeys(row, 0)
+    readers: dict[Key, list[tuple[Key, int]]] = {key: [] for key in row}
+    for source, target, length in edges:
+        readers[source].append((target, length))
+        waiting[target] += 1
+    done: set[Key] = set()
+    for oldest in row:  # only a key without inputs, or one that cuts a cycle, starts a walk
+        ready = [key for key in (oldest,) if key not in done and not waiting[key]]
+        done.update(ready)
+        _walk(ready, readers, waiting, row, done)
+    for oldest in row:
+        if oldest not in done:
+            done.add(oldest)
+            _walk([oldest], readers, waiting, row, done)
+    return row
+
+
+def _walk(
+    ready: list[Key],
+    readers: Mapping[Key, list[tuple[Key, int]]],
+    waiting: dict[Key, int],
+    row: dict[Key, int],
+    done: set[Key],
+) -> None:
+    """Settle the keys that are ready, and those that become ready by it."""
+    while ready:
+        key = ready.pop()
+        for target, length in readers[key]:
+            waiting[target] -= 1
+            if target in done:
+                continue
+            row[target] = max(row[target], row[key] + length)
+            if not waiting[target]:
+                done.add(target)
+                ready.append(target)
+
+
+def absorbed_sums(
+    nodes: list[Node], roots: Iterable[Node], keep: Callable[[Node, Node], bool]
+) -> dict[Node, Node]:
+    """The sums that only another sum reads, each with the last sum of its chain or tree.
+
+    `nodes` are a history, oldest first. `keep(node, reader)` says that a sum is to stay a node of
+    its own.
+    """
+    uses: dict[Node, int] = dict.fromkeys(roots, 2)  # a root is read by the caller too
+    reader: dict[Node, Node] = {}
+    for node in nodes:
+        for x in node.inputs or ():
+            if isinstance(x, Node):
+                uses[x] = uses.get(x, 0) + 1
+                reader[x] = node
+    into: dict[Node, Node] = {}
+    for node in reversed(nodes):
+        if uses.get(node) != 1 or not _is_sum(node) or not _is_sum(reader[node]):
+            continue
+        if not keep(node, reader[node]):
+            into[node] = into.get(reader[node], reader[node])
+    return into
+
+
+def _is_sum(node: Node) -> bool:
+    return node.primitive is not None and node.primitive.name in SUMS

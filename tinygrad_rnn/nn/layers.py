@@ -1,0 +1,59 @@
+"""Layers without time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine.functions import embedding
+from ..engine.tensor import Parameter, Tensor
+from .init import uniform
+from .module import Module
+
+
+class Linear(Module):
+    """y = x U + b, with x (…, in_features) and y (…, out_features).
+
+    U: (in_features, out_features)   b: (out_features,), unless bias is False
+
+    Both start uniform in ±1/√in_features, as PyTorch's do.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: npt.DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        bound = 1 / np.sqrt(in_features)
+        self.U = Parameter(uniform((in_features, out_features), bound, dtype, rng))
+        self.b = Parameter(uniform((out_features,), bound, dtype, rng)) if bias else None
+
+    def forward(self, x: Any) -> Tensor:
+        y: Tensor = x @ self.U
+        return y if self.b is None else y + self.b
+
+
+class Embedding(Module):
+    """The rows of a table for integers: ids (…) in 0 … num_embeddings−1 to (…, embedding_dim).
+
+    E: (num_embeddings, embedding_dim), starting from N(0, 1), as PyTorch's does.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        dtype: npt.DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        rng = np.random.default_rng() if rng is None else rng
+        self.E = Parameter(rng.standard_normal((num_embeddings, embedding_dim)).astype(dtype))
+
+    def forward(self, ids: Any) -> Tensor:
+        x: Tensor = embedding(self.E, ids)
+        return x

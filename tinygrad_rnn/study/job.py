@@ -1,0 +1,232 @@
+"""The job of `tinygrad-rnn study`: study a text, say what is found, leave a report.
+
+The order of things, and the files. What is computed is in network.py, what is said in report.py.
+Files are written into a folder of their own and moved into place at the end: a job that fails or is
+given up leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import text
+from ..draw import EngineNotFound, Picture
+from ..progress import Progress
+from . import report
+from .network import (
+    STEPS,
+    STREAMS,
+    Network,
+    enough_updates,
+    four_steps,
+    held_out_loss,
+    train,
+    write_on,
+    yardsticks,
+)
+
+INTERRUPTED = 130
+SAMPLE = 400  # characters
+FILES = PICTURE, DOT, WEIGHTS, REPORT = "unrolled.png", "unrolled.dot", "network.npz", "report.md"
+DEFAULT_UPDATES = 2500
+
+
+class OutputError(ValueError):
+    """The results can't be written there; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose."""
+
+    text: str | None = None  # a path; None is Python's language reference
+    out: Path = Path("study")
+    updates: int | None = None
+    hidden: int = 128
+    seed: int = 0
+    prefix: str | None = None
+    temperature: float = 0.7
+
+    def command(self) -> str:
+        """The command line that gives these options."""
+        words = ["tinygrad-rnn", "study"]
+        for field, default in vars(Options()).items():
+            value = getattr(self, field)
+            if field != "text" and value != default:
+                words.append(f"--{field}={value}")
+        if self.text is not None:
+            words += ["--", self.text] if self.text.startswith("-") else [self.text]
+        return shlex.join(words)
+
+
+def run(options: Options) -> int:
+    """Do the job. Returns the exit status: 0, 1 if the gradients differ, 130 if it was interrupted.
+
+    A `TextError` or an `OutputError` says what is wrong with the text or the folder.
+    """
+    corpus = _corpus(options.text)
+    with _results_in(options.out) as folder:
+        network = Network.at_random(
+            len(corpus.vocabulary), options.hidden, np.random.default_rng(options.seed)
+        )
+        _say(report.sentence(f"Text: {report.about_text(corpus)}."))
+        _say(report.sentence(f"Network: {report.about_network(network)}."))
+        _say(f"\n{textwrap.indent(report.EQUATIONS, '    ')}\n")
+        updates = options.updates or enough_updates(corpus, DEFAULT_UPDATES)
+        losses, interrupted = _train(network, corpus, updates)
+        loss = float(np.mean(losses[-100:]))
+        trained = report.about_training(len(losses), updates, loss)
+        _say(report.sentence(f"Training: {trained}."))
+
+        table = [*yardsticks(corpus), ("network", None, held_out_loss(network, corpus))]
+        _say("\nThe loss on the held-out text:\n")
+        _say(report.columns(report.loss_table(table)))
+
+        prefix = _first_line(corpus) if options.prefix is None else options.prefix
+        sample = write_on(
+            network, corpus.vocabulary, prefix, SAMPLE, options.temperature, options.seed
+        )
+        _say(f"\nWhat it writes, given the first {len(prefix)} characters:\n")
+        _say(report.quoted(sample))
+
+        four = four_steps(network, corpus)
+        _say("\nFour of its steps, by backward() and by hand:\n")
+        _say(report.columns(report.gradient_table(four)))
+        _say(f"\n{report.verdict(four)}")
+
+        found = report.Findings(
+            corpus, network, options.seed, len(losses), updates, loss,
+            table, prefix, options.temperature, sample, four,
+        )  # fmt: skip
+        with _explained(options.out):
+            remedy = _save(found, options, folder)
+    picture = DOT if remedy else PICTURE
+    if remedy:
+        _say("\n" + report.sentence(f"There is no picture: {remedy}."))
+    _say(f"\nWritten: {options.out / REPORT}, {picture}, {WEIGHTS}")
+    if not four.agree():
+        print(f"tinygrad-rnn: backward() and by hand: {report.verdict(four)}", file=sys.stderr)
+        return 1
+    return INTERRUPTED if interrupted else 0
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)
+
+
+def _corpus(path: str | None) -> text.Corpus:
+    if path is not None:
+        return text.split(text.read(path), path)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return text.split(text.language_reference(), f"the language reference of Python {version}")
+
+
+def _first_line(corpus: text.Corpus) -> str:
+    """The first line that is not blank, or the start of it."""
+    start = corpus.vocabulary.decode(corpus.train[:1000])
+    return (start.lstrip() or start).split("\n")[0][:40]
+
+
+def _train(network: Network, corpus: text.Corpus, updates: int) -> tuple[list[float], bool]:
+    """The losses, and whether Ctrl-C ended the training. What was learned until then is kept."""
+    losses: list[float] = []
+    try:
+        with Progress("training", updates, "characters", STREAMS * STEPS, sys.stderr) as progress:
+            for loss in train(network, corpus.train, updates):
+                losses.append(loss)
+                progress.show(len(losses), float(np.mean(losses[-100:])))
+    except KeyboardInterrupt:
+        if not losses:
+            raise
+        print(
+            f"tinygrad-rnn: interrupted after {len(losses):,} of {updates:,} updates; the report "
+            "will be on what was learned so far (Ctrl-C again to have none)",
+            file=sys.stderr,
+        )
+        return losses, True
+    return losses, False
+
+
+def _save(found: report.Findings, options: Options, folder: Path) -> str:
+    """Write the files. Returns what to do if there is no picture, else nothing."""
+    remedy = _draw(found.four.picture, folder)
+    picture = None if remedy else PICTURE
+    words = report.markdown(found, options.command(), picture, remedy)
+    (folder / REPORT).write_text(words, encoding="utf-8")
+    characters = np.array(found.corpus.vocabulary.characters)
+    weights: dict[str, Any] = found.network.arrays()
+    np.savez(folder / WEIGHTS, characters=characters, **weights)
+    return remedy
+
+
+def _draw(picture: Picture, folder: Path) -> str:
+    """Save the picture, or its DOT text and return what to do to have a picture."""
+    try:
+        picture.save(folder / PICTURE)
+    except EngineNotFound:
+        remedy = (
+            "no Graphviz engine was found; pip install graphviz-pure, or install Graphviz, "
+            f"then dot -Kneato -n2 -Tpng {DOT} -o {PICTURE}"
+        )
+    except RuntimeError as error:  # the engine failed
+        remedy = str(error)
+    else:
+        return ""
+    picture.save(folder / DOT)
+    return remedy
+
+
+@contextmanager
+def _results_in(out: Path) -> Iterator[Path]:
+    """A folder to write results in, which are moved to `out` if the block ends well."""
+    made = [parent for parent in (out, *out.parents) if not parent.exists()]
+    folder = None
+    try:
+        with _explained(out):
+            out.mkdir(parents=True, exist_ok=True)
+            for name in FILES:
+                if (out / name).is_dir():
+                    raise OutputError(
+                        f"{out / name}: a folder is in the way; choose another --out, or rename it"
+                    )
+            folder = Path(tempfile.mkdtemp(dir=out, prefix=".unfinished-"))
+        yield folder
+        with _explained(out):
+            for name in FILES:
+                if (folder / name).exists():
+                    os.replace(folder / name, out / name)
+                else:
+                    (out / name).unlink(missing_ok=True)  # from an earlier study
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # it is not empty: there are results
+                parent.rmdir()
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Say what to do about an error in writing."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(
+            f"{out}: a file is in the way of this folder; choose another one with --out"
+        ) from None
+    except OSError as error:
+        raise OutputError(
+            f"{out}: can't be written to ({error.strerror}); choose another folder with --out"
+        ) from None
