@@ -157,7 +157,7 @@ def check_range(what: str, x: Any, size: int) -> None:
     if x.dtype.kind not in "iu":
         raise TypeError(f"a {what} is an integer, not {x.dtype}")
     unsigned = x.astype(np.int64, copy=False).view(np.uint64)  # what is negative is large now
-    if x.size and np.maximum.reduce(unsigned, axis=None) >= size:
+    if x.size and unsigned.item(unsigned.argmax()) >= size:
         place = tuple(int(i) for i in np.argwhere(unsigned >= size)[0])
         raise IndexError(f"{what} {x[place]} at {place} is not in 0 … {size - 1}")
 

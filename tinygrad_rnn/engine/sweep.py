@@ -19,7 +19,7 @@ import numpy as np
 from .record import Label, Node, history, recorder
 from .rules import Product, add_n, astype, sums_of_products
 
-CHUNK = 16
+CHUNK = 32
 """So many terms are added up at once in a plain sweep, that none holds one term per step."""
 
 
@@ -100,17 +100,13 @@ def fit(term: Any, array: Any) -> Any:
     if isinstance(term, Product):
         term = total([term])
     shape = array.shape
-    if term.shape != shape:
+    if term.size != array.size:
         extra = term.ndim - len(shape)
-        axes = tuple(range(extra))
-        if term.shape[extra:] != shape:
-            axes += tuple(i for i in range(extra, term.ndim) if term.shape[i] != shape[i - extra])
-        if isinstance(term, np.ndarray):
-            term = np.add.reduce(term, axis=axes)
-        else:
-            term = np.sum(term, axis=axes)
-        if term.shape != shape:
-            term = term.reshape(shape)
+        wide = tuple(i for i, n in enumerate(term.shape) if i < extra or n != shape[i - extra])
+        plain = isinstance(term, np.ndarray)
+        term = np.add.reduce(term, axis=wide) if plain else np.sum(term, axis=wide)
+    if term.shape != shape:
+        term = term.reshape(shape)
     return term if term.dtype == array.dtype else astype(term, dtype=array.dtype)
 
 
