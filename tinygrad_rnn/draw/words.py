@@ -42,7 +42,7 @@ def names_of(nodes: list[Node]) -> dict[Node, str]:
     """The names that nodes (oldest first) are known by.
 
     Of the nodes that one call made in a row (all the additions of `L = sum(losses)`) only the
-    newest is what the variable holds. A gradient is not called what its forward node is called.
+    newest is what the variable holds.
     """
     names: dict[Node, str] = {}
     for node, after in zip(nodes, [*nodes[1:], None], strict=True):
@@ -56,7 +56,7 @@ def names_of(nodes: list[Node]) -> dict[Node, str]:
                 and (after.site.line, after.step) == (node.site.line, node.step)
                 and after.site.variable == name
             )
-            if node.label.origin is not None or (again and node.primitive is not None):
+            if again and node.primitive is not None:
                 continue
         names[node] = name
     return names
