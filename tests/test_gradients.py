@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import by_hand
+from tinygrad_rnn.engine.check import differences
 
 from .oracles import complex_step, lecture
 
@@ -142,3 +143,60 @@ def test_the_check_refuses_what_it_cannot_check() -> None:
         tg.check_gradients(np.tanh, tg.tensor([1.0], dtype=np.float32, requires_grad=True))
     with pytest.raises(ValueError, match="no input has requires_grad"):
         tg.check_gradients(np.tanh, tg.tensor([1.0]))
+
+
+# ----------------------------------------------------------------------- vjp, jvp, jacobian, hvp
+
+
+def network(W: Any, x: Any) -> Any:
+    return np.tanh(x @ W) * W.sum(axis=0)
+
+
+def test_jacobian_by_central_differences_and_its_products_forwards_and_backwards() -> None:
+    rng = np.random.default_rng(0)
+    W, x = (tg.tensor(rng.standard_normal(s), requires_grad=True) for s in ((3, 2), (4, 3)))
+    J_W, J_x = tg.jacobian(y := network(W, x), W), tg.jacobian(y, x)
+    assert (J_W.shape, J_x.shape) == ((4, 2, 3, 2), (4, 2, 4, 3))
+    for place in np.ndindex(4, 2):
+
+        def element(W: Any, x: Any, place: Any = place) -> Any:
+            return network(W, x)[place]
+
+        np.testing.assert_allclose(J_W.data[place], differences(element, (W, x), 0), atol=1e-8)
+        np.testing.assert_allclose(J_x.data[place], differences(element, (W, x), 1), atol=1e-8)
+
+    v = rng.standard_normal((4, 2))
+    value, pull_back = tg.vjp(network, W, x)
+    np.testing.assert_array_equal(value.data, y.data)
+    for _ in range(2):
+        by_W, by_x = pull_back(v)
+        np.testing.assert_allclose(by_W, np.tensordot(v, J_W.data, 2), rtol=1e-12)
+        np.testing.assert_allclose(by_x, np.tensordot(v, J_x.data, 2), rtol=1e-12)
+
+    dW, dx = rng.standard_normal((3, 2)), rng.standard_normal((4, 3))
+    value, moved = tg.jvp(network, (W, x), (dW, dx))
+    np.testing.assert_array_equal(value.data, y.data)
+    expected = np.tensordot(J_W.data, dW, 2) + np.tensordot(J_x.data, dx, 2)
+    np.testing.assert_allclose(moved, expected, rtol=1e-12)
+
+
+def test_hessian_vector_products() -> None:
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((3, 3))
+    x, v = tg.tensor(rng.standard_normal(3)), rng.standard_normal(3)
+    np.testing.assert_allclose(tg.hvp(lambda x: x @ A @ x, x, v), (A + A.T) @ v, rtol=1e-12)
+    np.testing.assert_array_equal(tg.hvp(lambda x: (x * 2.0).sum(), x, v), np.zeros(3))
+
+
+def test_products_with_the_jacobian_of_what_does_not_depend_are_zero() -> None:
+    a, b = tg.tensor([1.0, 2.0]), tg.tensor([3.0])
+    _, pull_back = tg.vjp(lambda a, b: a * 2.0, a, b)
+    assert [g.data.tolist() for g in pull_back(np.ones(2))] == [[2, 2], [0]]
+    _, moved = tg.jvp(lambda a: tg.tensor([5.0]), (a,), (np.ones(2),))
+    assert moved.data.tolist() == [0]
+    _, moved = tg.jvp(lambda a, b: a + 0.0 * b, (a, b), (np.ones(2), np.ones(1)))
+    assert moved.data.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="as many tangents"):
+        tg.jvp(np.tanh, (a,), ())
+    with pytest.raises(ValueError, match=r"shape \(3,\) for an input of shape \(2,\)"):
+        tg.jvp(np.tanh, (a,), (np.ones(3),))

@@ -22,7 +22,7 @@ from .engine.functions import (
     stack,
     where,
 )
-from .engine.gradients import grad
+from .engine.gradients import grad, hvp, jacobian, jvp, vjp
 from .engine.record import no_grad, scope, steps
 from .engine.tensor import Parameter, Tensor, tensor
 
@@ -39,6 +39,9 @@ __all__ = [
     "draw",
     "embedding",
     "grad",
+    "hvp",
+    "jacobian",
+    "jvp",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -53,5 +56,6 @@ __all__ = [
     "stack",
     "steps",
     "tensor",
+    "vjp",
     "where",
 ]

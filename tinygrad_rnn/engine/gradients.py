@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .sweep import adjoints
-from .tensor import Tensor, as_gradient, seed
+from .tensor import Tensor, as_array, as_gradient, constant, seed
 
 
 def grad(
@@ -47,3 +49,76 @@ def grad(
                     f"{why}. allow_unused=True gives None for it"
                 )
     return tuple(as_gradient(found[x]) if x in found else None for x in inputs)
+
+
+def vjp(
+    f: Callable[..., Tensor], *inputs: Tensor
+) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
+    """f(*inputs), and the function that maps v, of that value's shape, to vᵀJ for each input.
+
+    The function may be called again; zeros stand for an input that f does not depend on.
+    """
+    fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
+    y = f(*fresh)
+
+    def pull_back(v: Any) -> tuple[Tensor, ...]:
+        if not y.requires_grad:
+            return tuple(constant(np.zeros_like(x.array)) for x in fresh)
+        found = grad(y, fresh, [v], retain_graph=True, allow_unused=True)
+        pairs = zip(found, fresh, strict=True)
+        return tuple(constant(np.zeros_like(x.array)) if g is None else g for g, x in pairs)
+
+    return y.detach(), pull_back
+
+
+def jvp(
+    f: Callable[..., Tensor], inputs: Sequence[Tensor], tangents: Sequence[Any]
+) -> tuple[Tensor, Tensor]:
+    """f(*inputs), and J v: how it changes when the inputs move by the tangents.
+
+    inputs, tangents: sequences of one length; a tangent has the shape of its input.
+
+    There is no second table of rules. vᵀJ is linear in v, so differentiating it with respect to v
+    gives J: two reverse passes make a forward one.
+    """
+    if len(inputs) != len(tangents):
+        raise ValueError(f"jvp: {len(inputs)} inputs want as many tangents, not {len(tangents)}")
+    fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
+    y = f(*fresh)
+    zeros = constant(np.zeros_like(y.array))
+    if not y.requires_grad:
+        return y, zeros
+    v = Tensor(np.zeros_like(y.array), requires_grad=True)
+    rows = grad(y, fresh, [v], create_graph=True, allow_unused=True)
+    reached = [(g, as_array(u)) for g, u in zip(rows, tangents, strict=True) if g is not None]
+    for g, u in reached:
+        if g.shape != u.shape:
+            raise ValueError(f"jvp: a tangent of shape {u.shape} for an input of shape {g.shape}")
+    reached = [(g, u) for g, u in reached if g.requires_grad]
+    if not reached:
+        return y.detach(), zeros
+    outputs, seeds = zip(*reached, strict=True)
+    (moved,) = grad(outputs, v, seeds, allow_unused=True)
+    return y.detach(), zeros if moved is None else moved
+
+
+def jacobian(output: Tensor, input: Tensor) -> Tensor:
+    """∂output/∂input, of shape output.shape + input.shape: one reverse pass per output element.
+
+    The graph is kept.
+    """
+    seeds = np.eye(output.size, dtype=output.dtype).reshape(-1, *output.shape)
+    rows = [grad(output, input, [v], retain_graph=True)[0] for v in seeds]
+    stacked = np.stack([row.array for row in rows if row is not None])
+    return constant(stacked.reshape(*output.shape, *input.shape))
+
+
+def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
+    """H v, the product of the Hessian of a scalar function at x with v, of x's shape."""
+    fresh = Tensor(x, requires_grad=True, name=x.name)
+    (g,) = grad(f(fresh), fresh, create_graph=True)
+    assert g is not None
+    if not g.requires_grad:
+        return constant(np.zeros_like(fresh.array))
+    (product,) = grad(g, fresh, [v], allow_unused=True)
+    return constant(np.zeros_like(fresh.array)) if product is None else product

@@ -529,7 +529,7 @@ def seed(output: Tensor, gradient: Any, record: bool) -> Any:
                 "sum it up, or say what dL/d(this) is with gradient="
             )
         gradient = np.ones(output.shape, output.dtype)
-    array = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient)
+    array = as_array(gradient)
     if array.shape != output.shape:
         raise ValueError(
             f"backward: gradient has shape {array.shape}, {_what(output)} has shape {output.shape}"
@@ -538,6 +538,10 @@ def seed(output: Tensor, gradient: Any, record: bool) -> Any:
         return gradient
     array = array.astype(output.dtype)
     return constant(array) if record else array
+
+
+def as_array(x: Any) -> npt.NDArray[Any]:
+    return x.array if isinstance(x, Tensor) else np.asarray(x)
 
 
 def as_gradient(g: Any) -> Tensor:
