@@ -169,7 +169,7 @@ def test_non_contiguous_inputs_give_the_same(f: Any, arrays: tuple[np.ndarray, .
     def run(wrap: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
         xs = [tg.tensor(a, requires_grad=True) for a in arrays]
         for x, a in zip(xs, arrays, strict=True):
-            x.data = wrap(a)
+            x.array = wrap(a)
         y = f(*xs)
         y.backward(np.array(np.ones(y.shape), order="F"))
         return [y.data, *(x.grad.data for x in xs if x.grad is not None)]

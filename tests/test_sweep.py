@@ -128,7 +128,7 @@ def test_pending_adjoints_do_not_grow_with_the_sequence(
         loss.backward()
         return Watched.peak
 
-    assert peak(200) == peak(50) <= 3 * sweep.CHUNK
+    assert peak(200) == peak(50) <= 3 * sweep.SUM_AFTER
 
 
 def test_a_released_graph_names_the_node_its_step_and_the_remedies() -> None:
@@ -178,7 +178,9 @@ def test_two_parents_never_share_a_gradient_buffer() -> None:
     np.testing.assert_array_equal(seed, [1.0, 1.0])
 
 
-@pytest.mark.parametrize("uses", [1, 2, sweep.CHUNK, sweep.CHUNK + 1, 5 * sweep.CHUNK + 3])
+@pytest.mark.parametrize(
+    "uses", [1, 2, sweep.SUM_AFTER, sweep.SUM_AFTER + 1, 5 * sweep.SUM_AFTER + 3]
+)
 def test_products_put_off_give_the_sum_of_the_products(uses: int) -> None:
     rng = np.random.default_rng(uses)
     W = tg.Parameter(rng.standard_normal((4, 3)))

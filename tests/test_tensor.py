@@ -117,6 +117,51 @@ def test_data_is_replaced_by_its_like_only() -> None:
         x.data = np.ones(3, np.float32)
 
 
+def test_what_a_recording_holds_is_read_only_until_it_is_released_or_dropped() -> None:
+    W, x = tg.Parameter([1.0, 2.0]), tg.tensor([3.0, 4.0])
+    W.data[0] = 5.0
+    h = W * x
+    y = np.tanh(h)
+    for held in (W, x, h):
+        with pytest.raises(ValueError, match="read-only"):
+            held.data[0] = 9.0
+    with pytest.raises(ValueError, match="read-only"):
+        W.data -= 1.0
+    y.backward(np.ones(2))
+    for free in (W, x):
+        free.data[0] = 9.0
+    y = W * x
+    del y
+    W.data -= 1.0
+    assert W.data.tolist() == [8.0, 1.0]
+
+
+def test_a_recording_keeps_the_value_that_was_replaced() -> None:
+    w = tg.Parameter(3.0)
+    y = w * w
+    w.data = np.array(100.0)
+    y.backward()
+    assert (w.item(), w.grad.item()) == (100.0, 6.0)
+    y = w * w
+    with pytest.raises(ValueError, match=r"'y' was computed; detach\(\)"):
+        y.data = np.array(1.0)
+
+
+def test_rows_and_detached_tensors_do_not_open_a_back_door() -> None:
+    x, w = tg.tensor(np.ones((2, 2))), tg.Parameter([1.0, 2.0])
+    row = x[0]
+    loss = (w * row).sum()
+    x.data[:] = 7.0
+    h = w * 2.0
+    d, y = h.detach(), (h * h).sum()
+    with pytest.raises(ValueError, match="read-only"):
+        d.data[:] = 7.0
+    loss.backward()
+    assert w.grad.data.tolist() == [1.0, 1.0]
+    y.backward()
+    assert w.grad.data.tolist() == [9.0, 17.0]
+
+
 def test_copying_and_pickling_leaves_but_not_histories() -> None:
     x = tg.Parameter([1.0, 2.0], name="W")
     for y in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
@@ -164,7 +209,7 @@ def test_backward_says_what_is_missing() -> None:
     x = tg.tensor(np.ones(3), requires_grad=True)
     with pytest.raises(ValueError, match=r"'x' has shape \(3,\), not one element.*gradient="):
         x.backward()
-    with pytest.raises(ValueError, match=r"gradient has shape \(2,\), .* has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"gradient has shape \(2,\), .* has \(3,\)"):
         (x * 2).backward(np.ones(2))
     with pytest.raises(RuntimeError, match="nothing to differentiate"):
         tg.tensor(1.0).backward()

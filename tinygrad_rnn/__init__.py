@@ -7,11 +7,11 @@ differentiation of what the loop recorded is backpropagation through time.
 from . import bptt, nn, optim
 from .draw import draw
 from .engine.check import check_gradients
-from .engine.functions import (
-    add_n,
-    concatenate,
+from .engine.functions import add_n, concatenate, embedding, stack, where
+from .engine.gradients import grad, hvp, jacobian, jvp, vjp
+from .engine.record import no_grad, scope, steps
+from .engine.rules import (
     cross_entropy,
-    embedding,
     log_softmax,
     logsumexp,
     one_hot,
@@ -19,11 +19,7 @@ from .engine.functions import (
     sigmoid,
     softmax,
     softplus,
-    stack,
-    where,
 )
-from .engine.gradients import grad, hvp, jacobian, jvp, vjp
-from .engine.record import no_grad, scope, steps
 from .engine.tensor import Parameter, Tensor, tensor
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """Optimizers: how a parameter moves, given its gradient.
 
-They know nothing of networks, graphs or time, and write into the parameter's own array. A parameter
-without a gradient stays where it is.
+They know nothing of networks, graphs or time. A parameter gets a new array; a recording made before
+keeps the old one. A parameter without a gradient stays where it is.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ class Optimizer:
         if not lr > 0:
             raise ValueError(f"{type(self).__name__}: lr={lr}; a learning rate is positive")
         self.lr = lr
-        self.steps = 0
+        self.updates = 0
         self.state: list[dict[str, Array]] = [{} for _ in self.parameters]
 
     def step(self) -> None:
         """Move each parameter once."""
-        self.steps += 1
+        self.updates += 1
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
                 change = self.change(parameter.grad.data, state)
-                np.subtract(parameter.data, change, out=parameter.data, casting="same_kind")
+                moved = parameter.data - change
+                parameter.data = moved.astype(parameter.dtype, copy=False)
 
     def zero_grad(self) -> None:
         """Forget the gradients: each becomes None."""
@@ -109,7 +110,7 @@ class Adam(Optimizer):
         m, s = _kept(state, "mean", g), _kept(state, "square", g)
         m += (1 - b1) * (g - m)
         s += (1 - b2) * (g * g - s)
-        m_hat, s_hat = m / (1 - b1**self.steps), s / (1 - b2**self.steps)
+        m_hat, s_hat = m / (1 - b1**self.updates), s / (1 - b2**self.updates)
         return self.lr * m_hat / (np.sqrt(s_hat) + self.eps)
 
 

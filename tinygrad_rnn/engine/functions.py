@@ -1,9 +1,4 @@
-"""The functions a network is written with, beside NumPy's own.
-
-Each checks what a person may get wrong, says what, and hands on to a primitive, or composes
-primitives. All of them take arrays as well as tensors. The registered ones are what NumPy's
-functions of the same name do when they are fed tensors.
-"""
+"""What is composed of primitives, and what NumPy's functions of that name do when fed tensors."""
 
 from __future__ import annotations
 
@@ -14,52 +9,7 @@ import numpy as np
 
 from . import rules
 from .record import composites
-from .tensor import Tensor
-
-
-def sigmoid(x: Any) -> Any:
-    """σ(x) = 1 / (1 + e^−x), elementwise; no overflow, no warning."""
-    return rules.sigmoid(_operand(x))
-
-
-def relu(x: Any) -> Any:
-    """max(x, 0), elementwise. The derivative at 0 is 0."""
-    return rules.relu(_operand(x))
-
-
-def softplus(x: Any) -> Any:
-    """log(1 + e^x), elementwise, without overflow."""
-    return rules.softplus(_operand(x))
-
-
-def softmax(x: Any, axis: int = -1) -> Any:
-    """e^x / Σ e^x along an axis, without overflow; all −inf gives all 0."""
-    return rules.softmax(_operand(x), axis=axis)
-
-
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log softmax(x) along an axis, without overflow or cancellation."""
-    return rules.log_softmax(_operand(x), axis=axis)
-
-
-def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log Σ e^x over all axes, an axis or a tuple of axes; all −inf gives −inf, with gradient 0."""
-    return rules.logsumexp(_operand(x), axis=axis, keepdims=keepdims)
-
-
-def cross_entropy(logits: Any, classes: Any, reduction: str = "mean") -> Any:
-    """The loss −log softmax(logits)[class], in nats.
-
-    logits: (…, K), unnormalised log-probabilities.
-    classes: (…) integers in 0 … K−1.
-    reduction: "mean" or "sum" over all of them, or "none": (…).
-
-    The derivative with respect to the logits is softmax(logits) − one_hot(classes).
-    An IndexError names a class outside 0 … K−1, and its place.
-    """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"cross_entropy: reduction={reduction!r}; it is 'mean', 'sum' or 'none'")
-    return rules.cross_entropy(_operand(logits), _operand(classes), reduction=reduction)
+from .tensor import Tensor, as_array
 
 
 def embedding(table: Any, ids: Any) -> Any:
@@ -67,18 +17,10 @@ def embedding(table: Any, ids: Any) -> Any:
 
     An IndexError names an integer outside 0 … K−1, and its place.
     """
-    table, ids = _operand(table), _operand(ids)
-    if table.ndim != 2:
-        raise ValueError(f"embedding: the table is (K, D), not of shape {table.shape}")
-    rules.check_range("id", ids.array if isinstance(ids, Tensor) else ids, len(table))
+    if np.ndim(table) != 2:
+        raise ValueError(f"embedding: the table is (K, D), not of shape {np.shape(table)}")
+    rules.check_range("id", as_array(ids), len(table))
     return rules.getitem(table, ids, index=rules.LOOKUP)
-
-
-def one_hot(classes: Any, size: int, dtype: Any = np.float64) -> Any:
-    """Integers (…) in 0 … size−1 to (…, size): 1 at the class, 0 elsewhere."""
-    classes = _operand(classes)
-    rules.check_range("class", classes.array if isinstance(classes, Tensor) else classes, size)
-    return rules.one_hot(classes, size=size, dtype=dtype)
 
 
 def add_n(terms: Sequence[Any]) -> Any:
@@ -150,14 +92,19 @@ def var(x: Tensor, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> A
     return y / max(x.size / max(y.size, 1) - ddof, 0.0)
 
 
+@composed(np.dot)
+def dot(a: Any, b: Any) -> Any:
+    """The sum over the last axis of a and the last but one of b; a product with a scalar."""
+    if not np.ndim(a) or not np.ndim(b):
+        return a * b
+    if np.ndim(b) <= 2:
+        return a @ b
+    columns = np.moveaxis(b, -2, 0)
+    product = a @ np.reshape(columns, (columns.shape[0], -1))
+    return np.reshape(product, (*np.shape(a)[:-1], *columns.shape[1:]))
+
+
 @composed(np.outer)
 def outer(a: Any, b: Any) -> Any:
     """a_i b_j, of the two arrays laid flat."""
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
-
-
-# ------------------------------------------------------------------------------------------- checks
-
-
-def _operand(x: Any) -> Any:
-    return x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .sweep import adjoints
-from .tensor import Tensor, as_array, as_gradient, constant, seed
+from .tensor import Tensor, as_array, as_gradient, from_array, seed
 
 
 def grad(
@@ -37,7 +37,8 @@ def grad(
         raise ValueError(
             f"grad: {len(outputs)} outputs want as many grad_outputs, not {len(grad_outputs)}"
         )
-    seeds = [seed(y, g, create_graph) for y, g in zip(outputs, grad_outputs, strict=True)]
+    pairs = zip(outputs, grad_outputs, strict=True)
+    seeds = [seed(y, g, create_graph, "grad_outputs") for y, g in pairs]
     retain = create_graph if retain_graph is None else retain_graph
     found = adjoints(outputs, seeds, inputs, record=create_graph, retain=retain)
     if not allow_unused:
@@ -63,10 +64,10 @@ def vjp(
 
     def pull_back(v: Any) -> tuple[Tensor, ...]:
         if not y.requires_grad:
-            return tuple(constant(np.zeros_like(x.array)) for x in fresh)
+            return tuple(from_array(np.zeros_like(x.array)) for x in fresh)
         found = grad(y, fresh, [v], retain_graph=True, allow_unused=True)
         pairs = zip(found, fresh, strict=True)
-        return tuple(constant(np.zeros_like(x.array)) if g is None else g for g, x in pairs)
+        return tuple(from_array(np.zeros_like(x.array)) if g is None else g for g, x in pairs)
 
     return y.detach(), pull_back
 
@@ -85,7 +86,7 @@ def jvp(
         raise ValueError(f"jvp: {len(inputs)} inputs want as many tangents, not {len(tangents)}")
     fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
     y = f(*fresh)
-    zeros = constant(np.zeros_like(y.array))
+    zeros = from_array(np.zeros_like(y.array))
     if not y.requires_grad:
         return y, zeros
     v = Tensor(np.zeros_like(y.array), requires_grad=True)
@@ -110,7 +111,7 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
     seeds = np.eye(output.size, dtype=output.dtype).reshape(-1, *output.shape)
     rows = [grad(output, input, [v], retain_graph=True)[0] for v in seeds]
     stacked = np.stack([row.array for row in rows if row is not None])
-    return constant(stacked.reshape(*output.shape, *input.shape))
+    return from_array(stacked.reshape(*output.shape, *input.shape))
 
 
 def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
@@ -119,6 +120,6 @@ def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
     (g,) = grad(f(fresh), fresh, create_graph=True)
     assert g is not None
     if not g.requires_grad:
-        return constant(np.zeros_like(fresh.array))
+        return from_array(np.zeros_like(fresh.array))
     (product,) = grad(g, fresh, [v], allow_unused=True)
-    return constant(np.zeros_like(fresh.array)) if product is None else product
+    return from_array(np.zeros_like(fresh.array)) if product is None else product

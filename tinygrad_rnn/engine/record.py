@@ -5,25 +5,20 @@ attributes, a creation number, a `Label` (time step, `steps` loop, scopes) and t
 code that asked for it. Inputs are created before outputs, so the creation number is a topological
 order, and the history of a value is a list sorted by one number.
 
-This file knows no calculus and no function on arrays. It does not know `Tensor` either: a primitive
-that is fed a node hands the call to that node, the way NumPy's protocols do.
+This file knows no calculus, no function on arrays, and not how values are computed.
 """
 
 from __future__ import annotations
 
-import dis
-import functools
 import itertools
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from operator import attrgetter
-from types import CodeType
 from typing import Any
 
-_ENGINE = os.path.dirname(__file__) + os.sep
+from .site import Site, site_of
 
 # --------------------------------------------------------------------------------------- primitives
 
@@ -34,13 +29,14 @@ class Primitive:
     A primitive without rules is a constant to differentiation: comparisons, argmax, rounding.
     """
 
-    __slots__ = ("function", "name", "vjps", "keywords")
+    __slots__ = ("function", "name", "vjps", "keywords", "variadic")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.name: str = function.__name__
-        self.vjps: Any = ()
+        self.vjps: Any = ()  # by argument slot
         self.keywords: tuple[str, ...] = ()  # the attributes that its rules understand
+        self.variadic = False  # whether it takes any number of arguments
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -60,21 +56,6 @@ def primitive_of(function: Callable[..., Any]) -> Primitive:
     return primitives[function]
 
 
-def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function on arrays a primitive: fed arrays it computes, fed a node it is recorded."""
-    entry = Primitive(function)
-
-    @functools.wraps(function)
-    def call(*inputs: Any, **attributes: Any) -> Any:
-        for x in inputs:
-            if isinstance(x, Node):
-                return x.apply(entry, inputs, attributes)
-        return function(*inputs, **attributes)
-
-    primitives[call] = entry
-    return call
-
-
 # ----------------------------------------------------------------------------------- when and where
 
 _numbers = itertools.count(1)
@@ -84,9 +65,11 @@ _loops = itertools.count(1)
 class Label:
     """When nodes were made: the time step, the `steps` loop it belongs to, the scopes around it.
 
-    While a node is being differentiated, `origin` is its place and the argument slot, and `site`
-    its site; the gradient nodes made meanwhile count as made there. `counts` numbers the nodes of a
-    line.
+    counts: how many nodes each line made in this step.
+
+    What is made while a node is differentiated has that node's step, loop and scopes, and also
+    origin: the node's place, and the argument slot (or "sum"),
+    site: the node's site.
     """
 
     __slots__ = ("step", "loop", "scope", "origin", "site", "counts")
@@ -106,44 +89,6 @@ class Label:
         self.origin = origin
         self.site = site
         self.counts: dict[Any, int] = {} if counts is None else counts
-
-
-class Site:
-    """A call in the code outside the engine: a code object, and the offset of the instruction."""
-
-    def __init__(self, code: CodeType, offset: int, line: int) -> None:
-        self.code = code
-        self.offset = offset
-        self.line = (code.co_filename, line)
-
-    @functools.cached_property
-    def variable(self) -> str | None:
-        """The variable that this call's result is assigned to: "h" for `h = np.tanh(a)`."""
-        made_by = ""
-        for instruction in dis.get_instructions(self.code):
-            if instruction.offset <= self.offset:
-                made_by = instruction.opname
-            elif (made_by, instruction.opname) == ("PRECALL", "CALL"):
-                continue  # in CPython 3.11 a call is two instructions
-            elif instruction.opname != "EXTENDED_ARG":
-                names = instruction.argval if instruction.opname in _STORES else ""
-                name = str(names[0] if isinstance(names, tuple) else names)
-                return name if name.isidentifier() else None
-        return None
-
-
-_STORES = {"STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF", "STORE_FAST_LOAD_FAST"}
-_sites: dict[tuple[int, int], Site] = {}  # a site keeps its code object, hence the key, alive
-
-
-def _site_of(frame: Any) -> Site:
-    """The site of the innermost frame outside the engine."""
-    while frame.f_code.co_filename.startswith(_ENGINE) and frame.f_back is not None:
-        frame = frame.f_back
-    key = (id(frame.f_code), frame.f_lasti)
-    if key not in _sites:
-        _sites[key] = Site(frame.f_code, frame.f_lasti, frame.f_lineno)
-    return _sites[key]
 
 
 class _Recorder(threading.local):
@@ -218,8 +163,13 @@ def steps(*sequences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
 class Node:
     """A value and how it was made. A leaf was not made by an operation: its primitive is None.
 
-    An input that is a node is kept as the node, a constant as it is. A backward pass that releases
-    the graph sets `inputs` to None.
+    array: the value.
+    inputs: by argument slot, nodes as nodes and constants as they are; None once a backward pass
+        has released the graph.
+    arguments: the arrays of the inputs, as they were when the value was computed.
+    attributes: the keyword arguments, such as axis.
+    number: newer nodes have larger ones.
+    label, site, ordinal: when it was made, by which call, as which of the nodes of its line.
     """
 
     __slots__ = (
@@ -274,17 +224,16 @@ class Node:
         return (self.site.line, self.label.scope, self.label.loop, self.ordinal)
 
 
-def sign(node: Node, depth: int) -> None:
+def stamp(node: Node, depth: int) -> None:
     """Give a node that was just made its creation number, label, site and ordinal.
 
-    `depth` says how many frames up the code outside the engine is likely to be found.
+    `depth` says how many frames up the caller outside the engine stands, if it called directly.
     """
     node.number = next(_numbers)
     node.label = label = recorder.label
     line = None
     if label.origin is None:
-        frame = sys._getframe(depth)
-        node.site = site = _sites.get((id(frame.f_code), frame.f_lasti)) or _site_of(frame)
+        node.site = site = site_of(sys._getframe(depth))
         if label.step is None:
             node.ordinal = 0
             return

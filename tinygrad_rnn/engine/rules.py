@@ -13,12 +13,12 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
-from .record import primitive, primitive_of
+from .record import Node, Primitive, primitive_of, primitives
 
 Rule = Callable[..., Any]
 
@@ -38,10 +38,11 @@ def rule_of_many(function: Callable[..., Any], compute: Rule, vjp: Rule) -> None
     entry = primitive_of(function)
     entry.function = compute
     entry.vjps = EverySlot(vjp)
+    entry.variadic = True
     entry.keywords = _keywords(vjp)
 
 
-def constant(*functions: Callable[..., Any]) -> None:
+def without_derivative(*functions: Callable[..., Any]) -> None:
     """Enter primitives that nothing flows back through: the derivative is 0, or there is none."""
     for function in functions:
         primitive_of(function)
@@ -63,12 +64,37 @@ def _keywords(vjp: Rule) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.default is not p.empty)
 
 
+def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function on arrays a primitive: fed arrays it computes, fed a node it is recorded.
+
+    Arguments are arrays, attributes are keyword-only; a caller may pass these by position too.
+    """
+    entry = Primitive(function)
+    parameters = inspect.signature(function).parameters.values()
+    attributes = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    count = len(parameters) - len(attributes)
+
+    @wraps(function)
+    def call(*inputs: Any, **given: Any) -> Any:
+        if len(inputs) > count and not variadic:
+            given |= zip(attributes, inputs[count:], strict=False)
+            inputs = inputs[:count]
+        for x in inputs:
+            if isinstance(x, Node):  # it knows how to record, as in NumPy's protocols
+                return x.apply(entry, inputs, given)
+        return function(*map(np.asarray, inputs), **given)
+
+    primitives[call] = entry
+    return call
+
+
 # ---------------------------------------------------------------------------- primitives of our own
 
 
 @primitive
 def add_n(*terms: Any) -> Any:
-    """The sum of one or more terms of one shape."""
+    """The sum of one or more terms of one shape, as one node."""
     if len(terms) == 1:
         return terms[0]
     total = terms[0] + terms[1]
@@ -85,19 +111,19 @@ def astype(x: Any, *, dtype: Any) -> Any:
 
 @primitive
 def sigmoid(x: Any) -> Any:
-    """σ(x) = 1 / (1 + e^−x), computed as ½ tanh(½x) + ½, which neither overflows nor warns."""
+    """σ(x) = 1 / (1 + e^−x), elementwise, as ½ tanh(½x) + ½: no overflow and no warning."""
     return np.tanh(x * 0.5) * 0.5 + 0.5
 
 
 @primitive
 def relu(x: Any) -> Any:
-    """max(x, 0); the derivative at 0 is 0."""
+    """max(x, 0), elementwise. The derivative at 0 is 0."""
     return np.maximum(x, 0)
 
 
 @primitive
 def softplus(x: Any) -> Any:
-    """log(1 + e^x), without overflow."""
+    """log(1 + e^x), elementwise, without overflow."""
     return np.logaddexp(x, 0, dtype=x.dtype)
 
 
@@ -111,14 +137,17 @@ def softmax(x: Any, *, axis: int = -1) -> Any:
 
 @primitive
 def log_softmax(x: Any, *, axis: int = -1) -> Any:
-    """log(e^x / Σ e^x) along an axis, without overflow or cancellation."""
+    """log softmax(x) along an axis, without overflow or cancellation."""
     m, e = _shifted_exp(x, axis)
     return (x - m) - np.log(np.add.reduce(e, axis=axis, keepdims=True))
 
 
 @primitive
 def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """log Σ e^x along an axis or axes, without overflow; all −inf gives −inf."""
+    """log Σ e^x over all axes, an axis or several, without overflow.
+
+    All −inf gives −inf, with gradient 0.
+    """
     m, e = _shifted_exp(x, axis)
     with np.errstate(divide="ignore"):
         y = m + np.log(np.add.reduce(e, axis=axis, keepdims=True))
@@ -138,7 +167,17 @@ def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
 
 @primitive
 def cross_entropy(z: Any, classes: Any, *, reduction: str = "mean") -> Any:
-    """−log softmax(z) at the classes: (…, K) logits and (…) integers to one loss, or to (…)."""
+    """The loss −log softmax(z)[class], in nats.
+
+    z: (…, K) logits, that is, unnormalised log-probabilities.
+    classes: (…) integers in 0 … K−1.
+    reduction: "mean" or "sum" over all of them, or "none": (…).
+
+    The derivative with respect to the logits is softmax(z) − one_hot(classes). An IndexError names
+    a class outside 0 … K−1, and its place.
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction={reduction!r}; it is 'mean', 'sum' or 'none'")
     if z.shape[:-1] != classes.shape or not z.ndim:
         raise ValueError(f"logits {z.shape} want classes {z.shape[:-1]}, not {classes.shape}")
     check_range("class", classes, z.shape[-1])
@@ -164,7 +203,8 @@ def check_range(what: str, x: Any, size: int) -> None:
 
 @primitive
 def one_hot(classes: Any, *, size: int, dtype: Any = np.float64) -> Any:
-    """Integers (…) to (…, size): 1 at the class, 0 elsewhere."""
+    """Integers (…) in 0 … size−1 to (…, size): 1 at the class, 0 elsewhere."""
+    check_range("class", classes, size)
     return (classes[..., None] == np.arange(size)).astype(dtype)
 
 
@@ -346,7 +386,8 @@ rule_of_many(np.stack,       lambda *xs, axis=0: np.stack(xs, axis),
 
 # ----------------------------------------------------------------------------- without a derivative
 
-constant(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.isnan, np.isinf, np.isfinite,
+without_derivative(
+         np.sign, np.floor, np.ceil, np.rint, np.trunc, np.isnan, np.isinf, np.isfinite,
          np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
          np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
          np.floor_divide, np.remainder, np.argmax, np.argmin, np.argsort)
@@ -414,7 +455,6 @@ def transposed_times(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 rule(np.matmul, times_transposed, transposed_times)
-rule(np.dot, times_transposed, transposed_times)
 primitive_of(np.matmul).function = matmul
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from .record import Label, Node, history, recorder
 from .rules import Product, add_n, astype, sums_of_products
 
-CHUNK = 32
+SUM_AFTER = 32
 """So many terms are added up at once in a plain sweep, that none holds one term per step."""
 
 
@@ -72,14 +72,14 @@ def adjoints(
             array = x.array
             if record:
                 with _differentiating(node, slot):
-                    term = fit(vjps[slot](g, y, *arguments, **attributes), array)
+                    term = unbroadcast(vjps[slot](g, y, *arguments, **attributes), array)
             else:
                 term = vjps[slot](g, y, *arguments, **attributes)
                 if term.shape != array.shape or term.dtype is not array.dtype:
-                    term = fit(term, array)
+                    term = unbroadcast(term, array)
             arrived = pending[x]
             arrived.append(term)
-            if len(arrived) == CHUNK and not record:
+            if len(arrived) == SUM_AFTER and not record:
                 arrived[:] = [total(arrived)]
         if not retain:
             node.inputs, node.arguments = None, ()
@@ -95,7 +95,7 @@ def total(terms: list[Any]) -> Any:
     return add_n(*sums_of_products(products), *rest)
 
 
-def fit(term: Any, array: Any) -> Any:
+def unbroadcast(term: Any, array: Any) -> Any:
     """A term summed over the axes along which `array` was broadcast, in the array's dtype."""
     if isinstance(term, Product):
         term = total([term])

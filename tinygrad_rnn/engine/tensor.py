@@ -2,21 +2,22 @@
 
 `Tensor` gives the recorded `Node` the face of a NumPy array. Python's operators, NumPy's own
 functions (through `__array_ufunc__` and `__array_function__`) and the methods all end in `apply`,
-which computes a value and signs the node. This file holds no rule, and does not know in which order
-to differentiate.
+which computes a value and stamps the node. This file holds no rule, and does not know in which
+order to differentiate.
 """
 
 from __future__ import annotations
 
 import inspect
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .record import Node, Primitive, composites, primitive_of, primitives, recorder, sign
+from .record import Node, Primitive, composites, primitive_of, primitives, recorder, stamp
 from .rules import ARRAY, astype, getitem
 from .sweep import adjoints
 
@@ -48,10 +49,10 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     if type(value) is not np.ndarray:
         value = np.asarray(value)
     out: Tensor = _new(Tensor)
-    out.array = value
     out.grad = None
     out._name = None
     if wanted and primitive.vjps and recorder.enabled:
+        out.array = value
         out.requires_grad = True
         out.primitive = primitive
         if foreign:
@@ -62,15 +63,16 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         out.arguments = arrays
         out.attributes = attributes
     else:
+        out.array = value.view() if value.base is None else value.copy()  # it shares no memory
         out.requires_grad = False
         out.primitive = None
         out.inputs = out.arguments = ()
         out.attributes = _NONE
-    sign(out, 3)
+    stamp(out, 3)
     return out
 
 
-def constant(array: npt.NDArray[Any], name: str | None = None) -> Tensor:
+def from_array(array: npt.NDArray[Any], name: str | None = None) -> Tensor:
     """A tensor around an array, not copied, with no history and no gradient wanted."""
     out: Tensor = _new(Tensor)
     out.array = array
@@ -80,7 +82,7 @@ def constant(array: npt.NDArray[Any], name: str | None = None) -> Tensor:
     out.attributes = _NONE
     out.grad = None
     out._name = name
-    sign(out, 3)
+    stamp(out, 3)
     return out
 
 
@@ -150,14 +152,23 @@ class Tensor(Node):
         self.attributes = _NONE
         self.grad = None
         self._name = name
-        sign(self, 2)
+        stamp(self, 2)
 
     # ----------------------------------------------------------------------------------- what it is
 
     @property
     def data(self) -> npt.NDArray[Any]:
-        """The value itself, not a copy."""
-        return self.array
+        """The value, not copied. It can be written to, except while a recording holds it.
+
+        What a recording holds is read-only until the recording is released or dropped, so that a
+        gradient never belongs to other values than the loss. `x.data = array` works at any time
+        for a leaf: it takes a copy, and recordings keep the old value.
+        """
+        view = self.array.view()
+        # Our own reference and that of the call are two; a third is in some node's arguments.
+        if self.inputs or sys.getrefcount(self.array) > 2:
+            view.flags.writeable = False
+        return view
 
     @data.setter
     def data(self, value: npt.ArrayLike) -> None:
@@ -167,7 +178,9 @@ class Tensor(Node):
                 f"data: {_what(self)} is {_kind(self.array)}; it can't become {_kind(new)}. "
                 "Make a new tensor instead"
             )
-        self.array = new
+        if self.inputs:
+            raise ValueError(f"data: {_what(self)} was computed; detach() it to give it a value")
+        self.array = np.array(new).view()
 
     shape = property(lambda self: self.array.shape, doc="The length of each axis.")
     ndim = property(lambda self: self.array.ndim, doc="The number of axes.")
@@ -197,7 +210,7 @@ class Tensor(Node):
 
     def detach(self) -> Tensor:
         """The same value, with its history cut off."""
-        return constant(self.array, self._name)
+        return from_array(self.array, self._name)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -285,7 +298,8 @@ class Tensor(Node):
         if method != "__call__" or ufunc not in primitives:
             raise TypeError(f"np.{name} is not a primitive: no rule for it is known")
         if keywords:
-            raise TypeError(f"np.{name} of tensors does not take {', '.join(keywords)}=")
+            remedy = "; to change a value, write x.data = array" if "out" in keywords else ""
+            raise TypeError(f"np.{name} of tensors does not take {', '.join(keywords)}={remedy}")
         return apply(primitives[ufunc], inputs, _NONE)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -361,7 +375,7 @@ class Tensor(Node):
             return self
         return apply(_ADD, (other, self), _NONE)
 
-    __add__, _ = _operator(np.add)
+    __add__ = _operator(np.add)[0]
     __sub__, __rsub__ = _operator(np.subtract)
     __mul__, __rmul__ = _operator(np.multiply)
     __truediv__, __rtruediv__ = _operator(np.true_divide)
@@ -369,7 +383,7 @@ class Tensor(Node):
     __mod__, __rmod__ = _operator(np.remainder)
     __pow__, __rpow__ = _operator(np.power)
     __matmul__, __rmatmul__ = _operator(np.matmul)
-    __lt__, __gt__ = _operator(np.less)
+    __lt__, __gt__ = _operator(np.less)  # a > b is b < a
     __le__, __ge__ = _operator(np.less_equal)
     __neg__ = _method(np.negative)
     __pos__ = _method(np.positive)
@@ -422,7 +436,7 @@ _PLAIN = {
 
 
 def _data(data: Any, dtype: Any) -> npt.NDArray[Any]:
-    """The caller's data as an array of our own."""
+    """The caller's data as an array of our own; a view, so that only we count its references."""
     if isinstance(data, Tensor):
         data = data.array
     try:
@@ -433,7 +447,7 @@ def _data(data: Any, dtype: Any) -> npt.NDArray[Any]:
         raise TypeError(
             f"tensor: {array.dtype} data; a tensor holds real numbers, integers or booleans"
         )
-    return array
+    return array.view()
 
 
 def _constant(x: Any, primitive: Primitive) -> Any:
@@ -469,14 +483,13 @@ def _bound(
     entry: Primitive, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A call of a NumPy function, as the inputs and attributes of its primitive."""
-    many = not isinstance(entry.vjps, tuple)
-    count = 1 if many else max(len(entry.vjps), 1)
+    count = 1 if entry.variadic else max(len(entry.vjps), 1)
     try:
         given: dict[Any, Any] = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
     except ValueError:  # a built-in that does not tell its signature
         given = dict(zip([*range(count), *entry.keywords], args, strict=False)) | kwargs
     arguments = [given.pop(name) for name in list(given)[:count]]
-    inputs = tuple(arguments[0] if many else arguments)
+    inputs = tuple(arguments[0] if entry.variadic else arguments)
     attributes = {k: v for k, v in given.items() if v is not None and v is not np._NoValue}
     unknown = [k for k in attributes if k not in entry.keywords]
     if entry.vjps and unknown:
@@ -515,29 +528,29 @@ def _explained(error: Exception, primitive: Primitive, inputs: tuple[Any, ...]) 
 # ---------------------------------------------------------------------------------------- gradients
 
 
-def seed(output: Tensor, gradient: Any, record: bool) -> Any:
+def seed(output: Tensor, gradient: Any, record: bool, keyword: str = "gradient") -> Any:
     """dL/d(output) as the sweep wants it: an array, or a tensor if the sweep is to be recorded."""
     if not output.requires_grad:
         raise RuntimeError(
-            f"backward: {_what(output)} was not computed from anything with requires_grad=True, "
+            f"differentiate: {_what(output)} was computed from nothing that requires_grad, "
             "so there is nothing to differentiate"
         )
     if gradient is None:
         if output.size != 1:
             raise ValueError(
-                f"backward: {_what(output)} has shape {output.shape}, not one element: "
-                "sum it up, or say what dL/d(this) is with gradient="
+                f"differentiate: {_what(output)} has shape {output.shape}, not one element: "
+                f"sum it up, or say what dL/d(this) is with {keyword}="
             )
         gradient = np.ones(output.shape, output.dtype)
     array = as_array(gradient)
     if array.shape != output.shape:
         raise ValueError(
-            f"backward: gradient has shape {array.shape}, {_what(output)} has shape {output.shape}"
+            f"differentiate: {keyword} has shape {array.shape}, {_what(output)} has {output.shape}"
         )
     if record and isinstance(gradient, Tensor) and gradient.dtype == output.dtype:
         return gradient
     array = array.astype(output.dtype)
-    return constant(array) if record else array
+    return from_array(array) if record else array
 
 
 def as_array(x: Any) -> npt.NDArray[Any]:
@@ -546,4 +559,4 @@ def as_array(x: Any) -> npt.NDArray[Any]:
 
 def as_gradient(g: Any) -> Tensor:
     """What a sweep found, as a tensor that shares its buffer with no other."""
-    return g if isinstance(g, Tensor) else constant(np.array(g))
+    return g if isinstance(g, Tensor) else from_array(np.array(g).view())

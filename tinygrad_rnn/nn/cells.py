@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..engine.functions import relu, stack
+from ..engine.functions import stack
 from ..engine.record import steps
+from ..engine.rules import relu
 from ..engine.tensor import Parameter, Tensor
 from .init import uniform
 from .module import Module

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.functions import embedding
-from ..engine.tensor import Parameter, Tensor
+from ..engine.tensor import Parameter
 from .init import uniform
 from .module import Module
 
@@ -33,9 +33,8 @@ class Linear(Module):
         self.U = Parameter(uniform((in_features, out_features), bound, dtype, rng))
         self.b = Parameter(uniform((out_features,), bound, dtype, rng)) if bias else None
 
-    def forward(self, x: Any) -> Tensor:
-        y: Tensor = x @ self.U
-        return y if self.b is None else y + self.b
+    def forward(self, x: Any) -> Any:
+        return x @ self.U if self.b is None else x @ self.U + self.b
 
 
 class Embedding(Module):
@@ -54,6 +53,5 @@ class Embedding(Module):
         rng = np.random.default_rng() if rng is None else rng
         self.E = Parameter(rng.standard_normal((num_embeddings, embedding_dim)).astype(dtype))
 
-    def forward(self, ids: Any) -> Tensor:
-        x: Tensor = embedding(self.E, ids)
-        return x
+    def forward(self, ids: Any) -> Any:
+        return embedding(self.E, ids)
