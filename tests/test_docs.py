@@ -23,7 +23,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 import tinygrad_rnn
-from tinygrad_rnn.draw import EngineNotFound
+from tinygrad_rnn.draw import GraphvizNotFound
 from tinygrad_rnn.engine import record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +98,7 @@ def run_page(path: Path) -> int:
     for example in document.examples():
         try:
             example.evaluate()
-        except EngineNotFound as error:  # the rest of the page is run all the same
+        except GraphvizNotFound as error:  # the rest of the page is run all the same
             no_engine = error
     if no_engine:
         pytest.skip(f"{path.name} draws, but {no_engine}")

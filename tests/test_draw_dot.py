@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw import draw
-from tinygrad_rnn.draw.render import EngineNotFound, find_engine, render
+from tinygrad_rnn.draw.render import GraphvizNotFound, find_engine, render
 from tinygrad_rnn.draw.words import contrast, width_of
 
 PROGRAM = """
@@ -33,7 +33,7 @@ AWKWARD = {
 def svg_of(picture):
     try:
         find_engine()
-    except EngineNotFound:
+    except GraphvizNotFound:
         pytest.skip("no Graphviz engine")
     return render(picture.source, ".svg").decode()
 
@@ -97,7 +97,7 @@ def test_parameters_are_written_in_the_colour_that_can_be_read():
     pairs = re.findall(r'fillcolor="(#\w+)" fontcolor="(#\w+)"', source)
     assert len(pairs) == 8
     assert all(contrast(fill, ink) >= 4.5 for fill, ink in pairs)
-    assert dict(pairs)["#F0E442"] == "#000000"
+    assert dict(pairs)["#E69F00"] == "#000000"
 
 
 def test_text_fits_its_box():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.draw import EngineNotFound, Picture, draw
+from tinygrad_rnn.draw import GraphvizNotFound, Picture, draw
 from tinygrad_rnn.draw import render as rendering  # the module
 
 posix = pytest.mark.skipif(os.name != "posix", reason="the stand-in engines are scripts")
@@ -39,13 +39,13 @@ def engine(tmp_path, monkeypatch):
 def real_engine():
     try:
         return rendering.find_engine()
-    except EngineNotFound:
+    except GraphvizNotFound:
         pytest.skip("no Graphviz engine")
 
 
 @posix
 def test_the_engine_is_looked_for_in_order(engine, monkeypatch):
-    with pytest.raises(EngineNotFound):
+    with pytest.raises(GraphvizNotFound):
         rendering.find_engine()
     in_scripts = engine("", "graphviz-pure", "scripts")
     assert rendering.find_engine() == str(in_scripts)
@@ -56,12 +56,12 @@ def test_the_engine_is_looked_for_in_order(engine, monkeypatch):
     monkeypatch.setenv("GRAPHVIZ_DOT", str(pure))
     assert rendering.find_engine() == str(pure)
     monkeypatch.setenv("GRAPHVIZ_DOT", "/no/such/program")
-    with pytest.raises(EngineNotFound, match="GRAPHVIZ_DOT"):
+    with pytest.raises(GraphvizNotFound, match="GRAPHVIZ_DOT"):
         rendering.find_engine()
 
 
 def test_without_an_engine_the_text_is_saved_and_one_error_names_both_remedies(engine, tmp_path):
-    with pytest.raises(EngineNotFound) as caught:
+    with pytest.raises(GraphvizNotFound) as caught:
         draw(square()).save(tmp_path / "rnn.png")
     message = str(caught.value)
     assert 'pip install "tinygrad_rnn[png]"' in message

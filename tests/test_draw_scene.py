@@ -222,7 +222,7 @@ def test_nothing_is_lost(graph):
 def test_the_lecture_in_words():
     scene = compose(lecture(2))
     assert sorted(labels(scene, "parameter")) == sorted(
-        ["V  2×3  ×2", "W  3×3  ×2", "U  3×2  ×2", "bₕ  3  ×2", "bᵧ  2  ×2"]
+        ["V  2×3  ×2", "W  3×3  ×2", "U  3×2  ×2", "b_h  3  ×2", "b_y  2  ×2"]
     )
     assert labels(scene, "state") == ["h₁ = tanh", "h₂ = tanh"]
     assert labels(scene, "value") == ["ŷ₁", "ŷ₂"]
@@ -338,7 +338,7 @@ def test_a_loop_that_reads_another_step_by_step_stands_above_it():
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("y_hat", "ŷ"), ("y_hat_t", "ŷ"), ("loss", "L"), ("L_t", "L"), ("b_h", "bₕ"), ("W1", "W₁"),
+        ("y_hat", "ŷ"), ("y_hat_t", "ŷ"), ("loss", "L"), ("L_t", "L"), ("b_h", "b_h"), ("W1", "W₁"),
         ("W_12", "W₁₂"), ("hidden_state", "hidden_state"), ("b_q", "b_q"),
         ("a\nb\x00", "a\\nb\\x00"),
         ("x" * 500, "x" * 23 + "…"), ("Größe", "Größe"),
@@ -368,3 +368,30 @@ def test_a_gradient_is_not_called_what_its_forward_node_is_called():
     y.backward(np.ones(1), create_graph=True)
     named = names_of(history(x.grad))
     assert [node for node, name in named.items() if name == "y"] == [y]
+
+
+def test_parameters_of_one_name_are_told_apart_by_the_scope_of_their_use():
+    class Twice(tg.nn.Module):
+        def __init__(self):
+            self.lower, self.upper = tg.nn.RNNCell(2, 2), tg.nn.RNNCell(2, 2)
+
+        def forward(self, x):
+            h = k = np.zeros((1, 2), np.float32)
+            for _, x_t in tg.steps(x):
+                h = self.lower(x_t, h)
+                k = self.upper(h, k)
+            return k
+
+    scene = compose([Twice()(np.ones((2, 1, 2), np.float32))])
+    names = {box.name for box in scene.boxes if box.kind == "parameter"}
+    assert names == {f"{layer}.{letter}" for layer in ("lower", "upper") for letter in
+                     ("V", "W", "b_h")}  # fmt: skip
+
+
+def test_a_call_that_makes_several_leaves_names_none_of_them():
+    def make():
+        q = tg.Parameter(1.0)
+        return q
+
+    scene = compose([make() * make()])
+    assert [box.name for box in scene.boxes if box.kind == "parameter"] == ["", ""]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.draw.sums import absorbed_sums
 from tinygrad_rnn.engine.record import history
-from tinygrad_rnn.fold import absorbed_sums, fold, heights
+from tinygrad_rnn.fold import fold, heights
 
 
 def network(T=4, running=False):

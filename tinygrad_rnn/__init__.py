@@ -5,7 +5,7 @@ differentiation of what the loop recorded is backpropagation through time.
 """
 
 from . import bptt, nn, optim
-from .draw import draw
+from .draw import GraphvizNotFound, draw
 from .engine.check import check_gradients
 from .engine.functions import add_n, concatenate, embedding, stack, where
 from .engine.gradients import grad, hvp, jacobian, jvp, vjp
@@ -25,6 +25,7 @@ from .engine.tensor import Parameter, Tensor, tensor
 __version__ = "0.1.0"
 
 __all__ = [
+    "GraphvizNotFound",
     "Parameter",
     "Tensor",
     "add_n",

@@ -2,24 +2,21 @@
 
 The nodes made by one place in the code, one per step, are one `FoldedNode`; what was made outside
 the steps is shared, and stands alone. An edge from step s to step t is an edge between places with
-the lag t − s. Whatever draws, studies or compiles a recording starts here, so that all of them mean
-the same.
+the lag t − s. Pictures start here, and whatever else wants the loop that made a recording.
 
 This file only groups: it changes nothing, merges nothing and refuses nothing. It does not know what
-a primitive computes, except which ones are sums.
+a primitive computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .engine.record import Node, history
 
 Key = TypeVar("Key", bound=Hashable)
-
-SUMS = ("add", "add_n")
 
 
 @dataclass(eq=False, slots=True)
@@ -125,11 +122,9 @@ def heights(keys: Iterable[Key], edges: Iterable[tuple[Key, Key, int]]) -> dict[
     for source, target, length in edges:
         readers[source].append((target, length))
         waiting[target] += 1
-    done: set[Key] = set()
-    for oldest in row:  # only a key without inputs, or one that cuts a cycle, starts a walk
-        ready = [key for key in (oldest,) if key not in done and not waiting[key]]
-        done.update(ready)
-        _walk(ready, readers, waiting, row, done)
+    ready = [key for key in row if not waiting[key]]
+    done = set(ready)
+    _walk(ready, readers, waiting, row, done)
     for oldest in row:
         if oldest not in done:
             done.add(oldest)
@@ -155,31 +150,3 @@ def _walk(
             if not waiting[target]:
                 done.add(target)
                 ready.append(target)
-
-
-def absorbed_sums(
-    nodes: list[Node], roots: Iterable[Node], keep: Callable[[Node, Node], bool]
-) -> dict[Node, Node]:
-    """The sums that only another sum reads, each with the last sum of its chain or tree.
-
-    `nodes` are a history, oldest first. `keep(node, reader)` says that a sum is to stay a node of
-    its own.
-    """
-    uses: dict[Node, int] = dict.fromkeys(roots, 2)  # a root is read by the caller too
-    reader: dict[Node, Node] = {}
-    for node in nodes:
-        for x in node.inputs or ():
-            if isinstance(x, Node):
-                uses[x] = uses.get(x, 0) + 1
-                reader[x] = node
-    into: dict[Node, Node] = {}
-    for node in reversed(nodes):
-        if uses.get(node) != 1 or not _is_sum(node) or not _is_sum(reader[node]):
-            continue
-        if not keep(node, reader[node]):
-            into[node] = into.get(reader[node], reader[node])
-    return into
-
-
-def _is_sum(node: Node) -> bool:
-    return node.primitive is not None and node.primitive.name in SUMS

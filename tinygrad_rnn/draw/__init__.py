@@ -6,16 +6,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..engine.record import Node
 from . import render as _render
 from .dot import dot
 from .grid import arrange
-from .render import EngineNotFound
+from .render import GraphvizNotFound
 from .routes import route
 from .scene import compose
 
-__all__ = ["EngineNotFound", "Picture", "draw"]
+__all__ = ["GraphvizNotFound", "Picture", "draw"]
 
 
 class Picture:
@@ -35,7 +36,7 @@ class Picture:
         dpi: pixels per inch of a PNG.
 
         PNG, SVG and PDF need a Graphviz engine: $GRAPHVIZ_DOT, `dot` or `graphviz-pure`, whichever
-        is found first. Without one, the DOT text is saved beside the path and `EngineNotFound` is
+        is found first. Without one, the DOT text is saved beside the path and `GraphvizNotFound` is
         raised.
         """
         target = _render.check_target(path)
@@ -47,10 +48,10 @@ class Picture:
         _render.check_size(kind, self._boxes, *self._size, dpi)
         try:
             data = _render.render(self.source, kind, dpi)
-        except EngineNotFound as error:
+        except GraphvizNotFound as error:
             beside = target.with_suffix(".dot")
             _render.write(beside, text)
-            raise EngineNotFound(f"{error}. The DOT text is saved as {str(beside)!r}") from None
+            raise GraphvizNotFound(f"{error}. The DOT text is saved as {str(beside)!r}") from None
         _render.write(target, data)
         return target
 
@@ -66,7 +67,7 @@ def draw(root: Node | Sequence[Node], title: str | None = None) -> Picture:
     RuntimeError if there is no recording: nothing that requires a gradient went into the root, or a
     backward pass has released the graph.
     """
-    roots = [root] if isinstance(root, Node) else list(root)
+    roots: list[Any] = list(root) if isinstance(root, (list, tuple)) else [root]
     for node in roots:
         if not isinstance(node, Node):
             raise TypeError(f"draw: {type(node).__name__} is not a tensor")

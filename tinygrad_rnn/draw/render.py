@@ -18,7 +18,7 @@ MOST_BOXES = 5000
 MOST_PIXELS = 32767
 
 
-class EngineNotFound(RuntimeError):  # noqa: N818 (it reads as one)
+class GraphvizNotFound(RuntimeError):  # noqa: N818 (it reads as one)
     """No Graphviz engine is installed."""
 
 
@@ -28,14 +28,14 @@ def find_engine() -> str:
     if chosen:
         found = shutil.which(chosen)
         if found is None:
-            raise EngineNotFound(f"GRAPHVIZ_DOT={chosen!r} is not a program")
+            raise GraphvizNotFound(f"GRAPHVIZ_DOT={chosen!r} is not a program")
         return found
     here = sysconfig.get_path("scripts")
     for name, path in (("dot", None), ("graphviz-pure", None), ("graphviz-pure", here)):
         found = shutil.which(name, path=path)
         if found is not None:
             return found
-    raise EngineNotFound(
+    raise GraphvizNotFound(
         "no Graphviz engine was found; "
         'pip install "tinygrad_rnn[png]" for PNG and SVG, or install Graphviz (graphviz.org)'
     )

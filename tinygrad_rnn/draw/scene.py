@@ -9,12 +9,14 @@ This file does not know coordinates (grid.py), paths (routes.py) or DOT (dot.py)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.record import Node
-from ..fold import SUMS, FoldedGraph, FoldedNode, absorbed_sums, fold, lag_of
+from ..fold import FoldedGraph, FoldedNode, fold, lag_of
+from .sums import SUMS, absorbed_sums
 from .words import (
     INFIX,
     at_step,
@@ -27,8 +29,8 @@ from .words import (
     width_of,
 )
 
-PALETTE = (  # Okabe and Ito, distinct to colour-blind readers; the palest last
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
+PALETTE = (  # Okabe and Ito, distinct to colour-blind readers; for their yellow, a grey
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F",
 )  # fmt: skip
 
 HEIGHT = 28.0  # of a box, in points
@@ -124,6 +126,7 @@ class _Composer:
                 if isinstance(x, Node) and x not in self.absorbed:
                     self.uses.setdefault(x, []).append(reader)
                     self.terms.setdefault(reader, []).append(x)
+        self.tell_apart()
         self.columns = _columns(graph, nodes, self.initials, self.members, self.uses)
         self.states = {e.source for e in graph.edges if e.lag} | set(self.initials.values())
         self.losses = {
@@ -136,6 +139,15 @@ class _Composer:
         self.boxes: list[Box] = []
         self.lines: list[Line] = []
         self.colors = 0
+
+    def tell_apart(self) -> None:
+        """Parameters of one name get the scope of their first use: "layer1.W", "layer2.W"."""
+        named = [x for x in self.nodes if not x.primitive and x.requires_grad and x in self.names]
+        count = Counter(self.names[x] for x in named)
+        for x in named:
+            scope = self.uses[x][0].scope if x in self.uses else ()
+            if count[self.names[x]] > 1 and scope:
+                self.names[x] = f"{scope[-1]}.{self.names[x]}"
 
     def stays(self, node: Node, reader: Node) -> bool:
         """Whether a sum keeps a box of its own: for its name, or because it is another step's."""

@@ -8,6 +8,7 @@ not know where anything stands.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,13 +26,12 @@ INFIX = {
     "subtract": "−",
     "multiply": "×",
     "divide": "÷",
-    "true_divide": "÷",
     "power": "^",
     "negative": "−",
 }
 _SHORTER = {"absolute": "abs", "transpose": "T", "cross_entropy": "cross-entropy"}
 
-_SUBSCRIPTS = dict(zip("0123456789aehijklmnoprstuvxy", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵧ", strict=True))
+_SUBSCRIPTS = dict(zip("0123456789t", "₀₁₂₃₄₅₆₇₈₉ₜ", strict=True))
 _SUPERSCRIPTS = dict(zip("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True))
 
 
@@ -42,9 +42,11 @@ def names_of(nodes: list[Node]) -> dict[Node, str]:
     """The names that nodes (oldest first) are known by.
 
     Of the nodes that one call made in a row (all the additions of `L = sum(losses)`) only the
-    newest is what the variable holds.
+    newest is what the variable holds. A call that made several leaves (in a helper, in a list)
+    names none of them.
     """
     names: dict[Node, str] = {}
+    leaves = Counter(node.site for node in nodes if node.primitive is None and node.step is None)
     for node, after in zip(nodes, [*nodes[1:], None], strict=True):
         name = getattr(node, "name", None)
         if name is None:
@@ -56,14 +58,17 @@ def names_of(nodes: list[Node]) -> dict[Node, str]:
                 and (after.site.line, after.step) == (node.site.line, node.step)
                 and after.site.variable == name
             )
-            if again and node.primitive is not None:
+            if leaves[node.site] > 1 if node.primitive is None else again:
                 continue
         names[node] = name
     return names
 
 
 def base_of(name: str) -> str:
-    """A name as a lecture writes it, without its time: "y_hat_t" is ŷ, "loss" is L, "b_h" is bₕ."""
+    """A name as a lecture writes it, without its time: "y_hat_t" is ŷ, "loss" is L, "W1" is W₁.
+
+    Letters stay on the line, b_h and b_y: Unicode has no subscript y, and they should look alike.
+    """
     name = printable(name[: 2 * LONGEST].removesuffix("_t"))
     if name == "loss":
         return "L"
@@ -74,7 +79,7 @@ def base_of(name: str) -> str:
     if not rest:
         letter = name.rstrip("0123456789")
         rest = name[len(letter) :]
-    if len(letter) == 1 and rest and all(c in _SUBSCRIPTS for c in rest):
+    if len(letter) == 1 and rest.isdecimal() and rest.isascii():
         return letter + subscript(rest)
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 

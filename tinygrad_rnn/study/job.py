@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .. import text
-from ..draw import EngineNotFound, Picture
+from ..draw import GraphvizNotFound, Picture
 from ..progress import Progress
 from . import report
 from .network import (
@@ -175,7 +175,7 @@ def _draw(picture: Picture, folder: Path) -> str:
     """Save the picture, or its DOT text and return what to do to have a picture."""
     try:
         picture.save(folder / PICTURE)
-    except EngineNotFound:
+    except GraphvizNotFound:
         remedy = (
             "no Graphviz engine was found; pip install graphviz-pure, or install Graphviz, "
             f"then dot -Kneato -n2 -Tpng {DOT} -o {PICTURE}"
