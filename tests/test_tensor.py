@@ -147,6 +147,17 @@ def test_a_recording_keeps_the_value_that_was_replaced() -> None:
         y.data = np.array(1.0)
 
 
+def test_a_parameter_is_not_replaced_by_mistake() -> None:
+    W = tg.Parameter([1.0])
+    with pytest.raises(TypeError, match=r"p\.data \+= array"):
+        W -= 0.1
+    with pytest.raises(TypeError, match=r"out=; to change a value, write x\.data = array"):
+        W.data -= tg.tensor([1.0])
+    total = tg.tensor([1.0])
+    total += 1.0
+    assert total.item() == 2.0
+
+
 def test_rows_and_detached_tensors_do_not_open_a_back_door() -> None:
     x, w = tg.tensor(np.ones((2, 2))), tg.Parameter([1.0, 2.0])
     row = x[0]

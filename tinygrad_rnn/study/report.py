@@ -63,7 +63,7 @@ def about_training(updates: int, planned: int, loss: float) -> str:
 
 def loss_table(losses: list[tuple[str, float | None, float]]) -> list[list[str]]:
     """The rows of the table of held-out losses, its head first."""
-    rows = [["per character", "add-k", "nats", "bits"]]
+    rows = [["model", "add-k", "nats/char", "bits/char"]]
     for name, k, loss in losses:
         added = "" if k is None else f"{k:g}"
         rows.append([name, added, f"{loss:.3f}", f"{loss / math.log(2):.3f}"])
@@ -84,7 +84,9 @@ def verdict(four: FourSteps) -> str:
     """Whether the two gradients are the same."""
     largest = f"{max(four.differences().values()):.1e}"
     if four.agree():
-        return f"The largest difference is {largest}, below {EXACT:g}: they are the same gradient."
+        return (
+            f"The largest difference is {largest}, below {EXACT:g}: they are equal up to rounding."
+        )
     return f"THEY DIFFER: the largest difference is {largest}; it should be below {EXACT:g}."
 
 
@@ -145,9 +147,10 @@ Training: {about_training(found.updates, found.planned, found.training_loss)}; s
 
 ## How well it predicts
 
-The loss on the held-out characters, against models that count. Each predicts the same characters
-over the same {len(found.corpus.vocabulary)} classes: the characters learned from, and one class for
-all others. k was chosen within the text to learn from.
+The loss on the held-out characters, against n-gram models. Each predicts the same characters over
+the same {len(found.corpus.vocabulary)} classes: the characters learned from, and one class for all
+others. An n-gram model adds k to its counts; k was chosen on the last tenth of the text to learn
+from.
 
 {_table(loss_table(found.losses))}
 
@@ -173,10 +176,10 @@ by hand:
 {shown}
 
 Time runs to the right. Column t reads the character x_t, turns the state h_{{t-1}} into h_t,
-predicts ŷ_t and pays the loss L_t. A box at the left is a parameter: one array, its shape, and how
-often it is used. Since it is *one*, its gradient is the sum over its uses, one for each step. The
-heavy line is the state. Back along it, from h_4 to h_1, runs backpropagation *through time*; U and
-b_y need only the ways down.
+predicts ŷ_t and has the loss L_t. A box at the left is a parameter: one array, its shape, and how
+often it is used. Since it is *one*, its gradient is the sum over its uses, one for each step. Where
+the heavy line enters, a step reads the state of the one before. Back along it, from h_4 to h_1,
+runs backpropagation *through time*; U and b_y need only the ways down.
 
 ## Again
 
