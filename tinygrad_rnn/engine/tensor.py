@@ -409,13 +409,16 @@ class Parameter(Tensor):
     ) -> None:
         super().__init__(data, dtype, requires_grad=True, name=name)
 
-    def __iadd__(self, other: Any) -> Any:
+    def _refuse(self, other: Any) -> Any:
         raise TypeError(
             f"{_what(self)} is learnt in place: p += x would make p another tensor, which no "
             "module knows. Write p.data += array"
         )
 
-    __isub__ = __imul__ = __itruediv__ = __iadd__
+    __iadd__: Any = _refuse
+    __isub__: Any = _refuse
+    __imul__: Any = _refuse
+    __itruediv__: Any = _refuse
 
 
 tensor = Tensor
