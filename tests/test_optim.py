@@ -108,6 +108,40 @@ def test_clipping_by_value() -> None:
     np.testing.assert_array_equal(a.grad, [1.0, -0.5])
 
 
+def test_adam_counts_the_updates_of_each_parameter() -> None:
+    p = tg.Parameter([1.0])
+    opt = tg.optim.Adam([p], lr=0.1)
+    for _ in range(4):
+        opt.step()
+    p.grad = tg.tensor([5.0])
+    opt.step()
+    np.testing.assert_allclose(p.data, [0.9], rtol=1e-6)
+
+
+def test_clipping_survives_half_precision_and_recorded_gradients() -> None:
+    p = tg.Parameter(np.zeros(2, np.float16))
+    p.grad = tg.tensor(np.array([300.0, 0.0], np.float16))
+    assert tg.optim.clip_grad_norm([p], 1.0) == 300.0
+    np.testing.assert_allclose(p.grad, [1.0, 0.0], rtol=1e-3)
+    a, b = tg.Parameter([1.0, 2.0]), tg.Parameter([1.0, 2.0])
+    (a + b).backward(np.array([3.0, 4.0]), create_graph=True)
+    assert not np.shares_memory(a.grad.data, b.grad.data)
+    assert tg.optim.clip_grad_norm([a, b], 1.0) == pytest.approx(np.sqrt(50))
+    np.testing.assert_allclose(a.grad.data**2 + b.grad.data**2, [18 / 50, 32 / 50])
+
+
+def test_parameters_come_as_a_list_of_leaves() -> None:
+    p = tg.Parameter([1.0])
+    with pytest.raises(TypeError, match=r"SGD: give a list of parameters, \[p\]"):
+        tg.optim.SGD(p, 0.1)
+    with pytest.raises(TypeError, match=r"made by multiply.*is not a parameter"):
+        tg.optim.SGD([p * 2], 0.1)
+    with pytest.raises(TypeError, match="clip_grad_norm: give a list"):
+        tg.optim.clip_grad_norm(p, 1.0)
+    with pytest.raises(ValueError, match="max_norm=-1"):
+        tg.optim.clip_grad_norm([p], -1)
+
+
 def test_nothing_to_move_or_no_way_to_move() -> None:
     with pytest.raises(ValueError, match="no parameters"):
         tg.optim.SGD([], lr=0.1)

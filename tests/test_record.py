@@ -42,6 +42,39 @@ def test_a_break_or_an_error_inside_a_step_restores_the_label() -> None:
     assert recorder.label is before
 
 
+def test_loops_and_scopes_may_end_in_any_order() -> None:
+    before = recorder.label
+    for _ in zip(tg.steps("ab"), tg.steps("ab"), strict=False):
+        pass
+    assert recorder.label is before
+    first, second = tg.steps("a"), tg.steps("abc")
+    next(first), next(second)
+    list(first), list(second)
+    assert recorder.label is before
+    kept = tg.steps("ab")
+    with tg.scope("enc"):
+        next(kept)
+    list(kept)
+    assert recorder.label is before
+
+
+def test_a_decorated_function_keeps_threads_apart() -> None:
+    x, inside, leave = leaf(), threading.Event(), threading.Event()
+
+    @tg.no_grad()
+    def f() -> None:
+        inside.set()
+        leave.wait(5)
+
+    thread = threading.Thread(target=f)
+    with tg.no_grad():
+        thread.start()
+        inside.wait(5)
+    leave.set()
+    thread.join()
+    assert (x * 2.0).requires_grad
+
+
 def test_steps_nest() -> None:
     x = leaf()
     inner = [[(x + 0.0).step for _ in tg.steps("ab")] + [(x + 0.0).step] for _ in tg.steps("xyz")]
@@ -106,6 +139,10 @@ def test_names_are_given_or_read_off_the_assignment() -> None:
     assert np.tanh(W).name is None
     h.name = "state"
     assert h.name == "state"
+    a, b = tg.tensor([1.0, 2.0])
+    assert (a.name, b.name) == (None, None)
+    with pytest.raises(TypeError, match="5 is not a string"):
+        h.name = 5
 
 
 def test_a_row_of_named_data_bears_the_name() -> None:

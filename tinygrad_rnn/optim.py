@@ -6,6 +6,7 @@ keeps the old one. A parameter without a gradient stays where it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,10 @@ import numpy.typing as npt
 
 from .engine.tensor import Tensor
 
+clip: Any = np.clip  # which gives a tensor when it is fed one
+
 Array = npt.NDArray[Any]
+State = dict[str, Any]  # what an optimizer keeps for one parameter, by name
 
 
 class Optimizer:
@@ -24,18 +28,16 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        self.parameters = list(parameters)
+        self.parameters = _listed(type(self).__name__, parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__}: there are no parameters to move")
         if not lr > 0:
             raise ValueError(f"{type(self).__name__}: lr={lr}; a learning rate is positive")
         self.lr = lr
-        self.updates = 0
-        self.state: list[dict[str, Array]] = [{} for _ in self.parameters]
+        self.state: list[State] = [{} for _ in self.parameters]
 
     def step(self) -> None:
         """Move each parameter once."""
-        self.updates += 1
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
                 change = self.change(parameter.grad.data, state)
@@ -47,15 +49,27 @@ class Optimizer:
         for parameter in self.parameters:
             parameter.zero_grad()
 
-    def change(self, g: Array, state: dict[str, Array]) -> Array:
+    def change(self, g: Array, state: State) -> Array:
         """What to subtract, given the gradient and what was kept from earlier steps."""
         raise NotImplementedError
 
 
-def _kept(state: dict[str, Array], name: str, like: Array) -> Array:
+def _kept(state: State, name: str, like: Array) -> Array:
     if name not in state:
         state[name] = np.zeros_like(like)
-    return state[name]
+    array: Array = state[name]
+    return array
+
+
+def _listed(function: str, parameters: Iterable[Tensor]) -> list[Tensor]:
+    """The parameters, each a leaf: what was computed can't be moved."""
+    if isinstance(parameters, Tensor):
+        raise TypeError(f"{function}: give a list of parameters, [p], not one tensor")
+    listed = list(parameters)
+    for p in listed:
+        if not isinstance(p, Tensor) or p.primitive is not None or not p.requires_grad:
+            raise TypeError(f"{function}: {p!r:.60} is not a parameter")
+    return listed
 
 
 class SGD(Optimizer):
@@ -65,7 +79,7 @@ class SGD(Optimizer):
         super().__init__(parameters, lr)
         self.momentum = momentum
 
-    def change(self, g: Array, state: dict[str, Array]) -> Array:
+    def change(self, g: Array, state: State) -> Array:
         if not self.momentum:
             return self.lr * g
         v = _kept(state, "velocity", g)
@@ -81,7 +95,7 @@ class Adagrad(Optimizer):
         super().__init__(parameters, lr)
         self.eps = eps
 
-    def change(self, g: Array, state: dict[str, Array]) -> Array:
+    def change(self, g: Array, state: State) -> Array:
         s = _kept(state, "sum", g)
         s += g * g
         return self.lr * g / (np.sqrt(s) + self.eps)
@@ -105,13 +119,15 @@ class Adam(Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def change(self, g: Array, state: dict[str, Array]) -> Array:
+    def change(self, g: Array, state: State) -> Array:
         b1, b2 = self.betas
         m, s = _kept(state, "mean", g), _kept(state, "square", g)
+        n = state["updates"] = state.get("updates", 0) + 1
         m += (1 - b1) * (g - m)
         s += (1 - b2) * (g * g - s)
-        m_hat, s_hat = m / (1 - b1**self.updates), s / (1 - b2**self.updates)
-        return self.lr * m_hat / (np.sqrt(s_hat) + self.eps)
+        m_hat, s_hat = m / (1 - b1**n), s / (1 - b2**n)
+        moved: Array = self.lr * m_hat / (np.sqrt(s_hat) + self.eps)
+        return moved
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
@@ -119,16 +135,19 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
     Returns the norm before. Pascanu, Mikolov, Bengio 2013, arXiv 1211.5063, Algorithm 1.
     """
-    gradients = [p.grad.data for p in parameters if p.grad is not None]
-    norm = float(np.sqrt(sum(float(np.vdot(g, g)) for g in gradients)))
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm={max_norm}; it is positive")
+    graded = [(p, p.grad) for p in _listed("clip_grad_norm", parameters) if p.grad is not None]
+    squares = [float(np.square(g.data, dtype=np.float64).sum()) for _, g in graded]
+    norm = math.sqrt(sum(squares))
     if norm > max_norm:
-        for g in gradients:
-            g *= max_norm / norm
+        for p, g in graded:
+            p.grad = g * (max_norm / norm)
     return norm
 
 
 def clip_grad_value(parameters: Iterable[Tensor], max_value: float) -> None:
     """Cut each element of each gradient to [−max_value, max_value]."""
-    for p in parameters:
+    for p in _listed("clip_grad_value", parameters):
         if p.grad is not None:
-            np.clip(p.grad.data, -max_value, max_value, out=p.grad.data)
+            p.grad = clip(p.grad, -max_value, max_value)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import rules
-from .record import composites
-from .tensor import Tensor, as_array
+from .record import composites, primitives
+from .tensor import Tensor, as_array, from_array
 
 
 def embedding(table: Any, ids: Any) -> Any:
@@ -17,8 +18,12 @@ def embedding(table: Any, ids: Any) -> Any:
 
     An IndexError names an integer outside 0 … K−1, and its place.
     """
-    if np.ndim(table) != 2:
-        raise ValueError(f"embedding: the table is (K, D), not of shape {np.shape(table)}")
+    if not isinstance(table, (Tensor, np.ndarray)):
+        table = np.asarray(table)
+    if not isinstance(ids, (Tensor, np.ndarray)):
+        ids = np.asarray(ids, dtype=None if len(ids) else np.int64)
+    if table.ndim != 2:
+        raise ValueError(f"embedding: the table is (K, D), not of shape {table.shape}")
     rules.check_range("id", as_array(ids), len(table))
     return rules.getitem(table, ids, index=rules.LOOKUP)
 
@@ -64,16 +69,38 @@ def composed(function: Callable[..., Any]) -> Callable[..., Any]:
     return register
 
 
+def _refuse(function: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise TypeError(f"np.{function} of tensors does not take {name}=")
+
+
+@composed(np.where)
+def where_or_places(condition: Any, *branches: Any) -> Any:
+    """Between two branches, or, without any, the places where the condition holds, as arrays."""
+    if not branches:
+        return np.nonzero(as_array(condition))
+    return Tensor.apply(primitives[np.where], (condition, *branches), {})
+
+
 @composed(np.prod)
-def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(
+    a: Tensor, axis: Any = None, dtype: None = None, out: None = None, keepdims: bool = False
+) -> Any:
     """The product over all axes, an axis or a tuple of axes; its gradient is exact where a factor
     is 0.
 
     Multiplies the two halves until one factor is left, so no division is needed to leave one out.
     """
+    _refuse("prod", dtype=dtype, out=out)
+    x = a
+    if x.dtype.kind != "f":
+        return from_array(np.prod(x.array, axis, keepdims=keepdims))
     axes = rules.axes_of(axis, x.ndim)
     kept = [i for i in range(x.ndim) if i not in axes]
-    factors: Tensor = x.transpose(*axes, *kept).reshape(-1, *(x.shape[i] for i in kept))
+    factors: Tensor = x.transpose(*axes, *kept).reshape(
+        math.prod(x.shape[i] for i in axes), *(x.shape[i] for i in kept)
+    )
     if not len(factors):
         factors = factors.sum(axis=0, keepdims=True) + 1
     while len(factors) > 1:
@@ -86,8 +113,17 @@ def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 @composed(np.var)
-def var(x: Tensor, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+def var(
+    a: Tensor,
+    axis: Any = None,
+    dtype: None = None,
+    out: None = None,
+    ddof: int = 0,
+    keepdims: bool = False,
+) -> Any:
     """The variance over all axes, an axis or a tuple of axes, divided by n − ddof."""
+    _refuse("var", dtype=dtype, out=out)
+    x = a
     y = ((x - x.mean(axis, keepdims=True)) ** 2).sum(axis, keepdims)
     return y / max(x.size / max(y.size, 1) - ddof, 0.0)
 

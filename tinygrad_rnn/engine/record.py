@@ -14,7 +14,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ContextDecorator
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -92,44 +92,50 @@ class Label:
 
 
 class _Recorder(threading.local):
-    """What the current thread records: whether, and under which label."""
+    """What the current thread records: whether, and under which label.
 
-    enabled = True
-    label = Label()
+    The labels in force are a list, since loops and scopes need not end in the order they began in.
+    The last one counts.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self.labels = [Label()]
+        self.label = self.labels[0]
+
+    def enter(self, label: Label) -> None:
+        self.labels.append(label)
+        self.label = label
+
+    def leave(self, label: Label) -> None:
+        self.labels[:] = [other for other in self.labels if other is not label]
+        self.label = self.labels[-1]
 
 
 recorder = _Recorder()
 
 
-class no_grad(ContextDecorator):
+@contextmanager
+def no_grad() -> Iterator[None]:
     """Record nothing in the block, or in the decorated function. Nests; a setting per thread."""
-
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(recorder.enabled)
-        recorder.enabled = False
-
-    def __exit__(self, *exception: object) -> None:
-        recorder.enabled = self._before.pop()
+    before = recorder.enabled
+    recorder.enabled = False
+    try:
+        yield
+    finally:
+        recorder.enabled = before
 
 
-class scope(ContextDecorator):
+@contextmanager
+def scope(name: str) -> Iterator[None]:
     """Label what is recorded inside the block with a name. Scopes nest."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._before: list[Label] = []
-
-    def __enter__(self) -> None:
-        outer = recorder.label
-        self._before.append(outer)
-        names = (*outer.scope, self.name)
-        recorder.label = Label(outer.step, outer.loop, names, counts=outer.counts)
-
-    def __exit__(self, *exception: object) -> None:
-        recorder.label = self._before.pop()
+    outer = recorder.label
+    label = Label(outer.step, outer.loop, (*outer.scope, name), counts=outer.counts)
+    recorder.enter(label)
+    try:
+        yield
+    finally:
+        recorder.leave(label)
 
 
 def steps(*sequences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
@@ -141,20 +147,21 @@ def steps(*sequences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     """
     if not sequences:
         raise TypeError("steps: which sequence? Write steps(xs)")
-    outer = recorder.label
+    scopes = recorder.label.scope
     loop = next(_loops)
     rows = zip(*sequences, strict=True)
-    try:
-        for t in itertools.count(1):
-            recorder.label = Label(t, loop, outer.scope)
+    for t in itertools.count(1):
+        label = Label(t, loop, scopes)
+        recorder.enter(label)
+        try:
             row = next(rows, None)
             if row is None:
                 break
             yield (t, *row)
-        if t == 1:
-            raise ValueError("steps: the sequence is empty; a recurrence needs at least one step")
-    finally:
-        recorder.label = outer
+        finally:
+            recorder.leave(label)
+    if t == 1:
+        raise ValueError("steps: the sequence is empty; a recurrence needs at least one step")
 
 
 # -------------------------------------------------------------------------------------------- nodes

@@ -11,12 +11,12 @@ file does not know what a tensor is, nor in which order the rules are applied.
 from __future__ import annotations
 
 import inspect
-import operator
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .record import Node, Primitive, primitive_of, primitives
 
@@ -96,10 +96,13 @@ def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
 def add_n(*terms: Any) -> Any:
     """The sum of one or more terms of one shape, as one node."""
     if len(terms) == 1:
-        return terms[0]
-    total = terms[0] + terms[1]
+        return terms[0].copy()
+    total = np.asarray(terms[0] + terms[1])
     for term in terms[2:]:
-        total += term
+        if term.dtype == total.dtype:
+            np.add(total, term, out=total)
+        else:
+            total = total + term
     return total
 
 
@@ -111,8 +114,9 @@ def astype(x: Any, *, dtype: Any) -> Any:
 
 @primitive
 def sigmoid(x: Any) -> Any:
-    """σ(x) = 1 / (1 + e^−x), elementwise, as ½ tanh(½x) + ½: no overflow and no warning."""
-    return np.tanh(x * 0.5) * 0.5 + 0.5
+    """σ(x) = 1 / (1 + e^−x), elementwise, exact in both tails, without overflow."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
 
 
 @primitive
@@ -124,20 +128,21 @@ def relu(x: Any) -> Any:
 @primitive
 def softplus(x: Any) -> Any:
     """log(1 + e^x), elementwise, without overflow."""
+    x = _floating(x)
     return np.logaddexp(x, 0, dtype=x.dtype)
 
 
 @primitive
 def softmax(x: Any, *, axis: int = -1) -> Any:
     """e^x / Σ e^x along an axis, without overflow; all −inf gives all 0."""
-    _, e = _shifted_exp(x, axis)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
-    return np.divide(e, np.maximum(total, 1, out=total), out=e)  # among the terms is e^0 = 1
+    _, e = _shifted_exp(_floating(x), axis)
+    return e / np.maximum(np.add.reduce(e, axis=axis, keepdims=True), 1)  # e^0 is a term
 
 
 @primitive
 def log_softmax(x: Any, *, axis: int = -1) -> Any:
     """log softmax(x) along an axis, without overflow or cancellation."""
+    x = _floating(x)
     m, e = _shifted_exp(x, axis)
     return (x - m) - np.log(np.add.reduce(e, axis=axis, keepdims=True))
 
@@ -148,7 +153,7 @@ def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
 
     All −inf gives −inf, with gradient 0.
     """
-    m, e = _shifted_exp(x, axis)
+    m, e = _shifted_exp(_floating(x), axis)
     with np.errstate(divide="ignore"):
         y = m + np.log(np.add.reduce(e, axis=axis, keepdims=True))
     return y if keepdims else y.squeeze(axis)
@@ -160,9 +165,12 @@ _LOWEST = {np.dtype(t): np.finfo(t).min for t in (np.float16, np.float32, np.flo
 def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
     """m = max x along the axis, made finite where it is −inf, and e^(x−m)."""
     m = np.maximum.reduce(x, axis=axis, keepdims=True)
-    np.maximum(m, _LOWEST[m.dtype], out=m)
-    e = np.subtract(x, m)
-    return m, np.exp(e, out=e)
+    m = np.maximum(m, _LOWEST[m.dtype])
+    return m, np.exp(x - m)
+
+
+def _floating(x: Any) -> Any:
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 @primitive
@@ -180,25 +188,30 @@ def cross_entropy(z: Any, classes: Any, *, reduction: str = "mean") -> Any:
         raise ValueError(f"reduction={reduction!r}; it is 'mean', 'sum' or 'none'")
     if z.shape[:-1] != classes.shape or not z.ndim:
         raise ValueError(f"logits {z.shape} want classes {z.shape[:-1]}, not {classes.shape}")
-    check_range("class", classes, z.shape[-1])
+    if z.dtype == np.float16:  # the sum of many would overflow
+        single = cross_entropy(z.astype(np.float32), classes, reduction=reduction)
+        return np.asarray(single).astype(np.float16)
+    classes = check_range("class", classes, z.shape[-1])
     rows = z.reshape(-1, z.shape[-1])
     shifted = rows - np.maximum.reduce(rows, axis=1, keepdims=True)
     losses = np.log(np.add.reduce(np.exp(shifted), axis=1))
-    losses -= shifted.take(classes.reshape(-1) + np.arange(0, rows.size, rows.shape[1]))
+    losses -= shifted.take(np.arange(0, rows.size, rows.shape[1]) + classes.reshape(-1))
     if reduction == "none":
         return losses.reshape(classes.shape)
     total = np.add.reduce(losses)
     return total if reduction == "sum" else total / len(losses)
 
 
-def check_range(what: str, x: Any, size: int) -> None:
-    """An IndexError if an integer in x is not in 0 … size−1."""
+def check_range(what: str, x: Any, size: int) -> Any:
+    """x as int64; an IndexError if one of the integers is not in 0 … size−1."""
     if x.dtype.kind not in "iu":
-        raise TypeError(f"a {what} is an integer, not {x.dtype}")
-    unsigned = x.astype(np.int64, copy=False).view(np.uint64)  # what is negative is large now
+        raise TypeError(f"{what}: integers are wanted, not {x.dtype}")
+    signed = x.astype(np.int64, copy=False)
+    unsigned = signed.view(np.uint64)  # what is negative is large now
     if x.size and unsigned.item(unsigned.argmax()) >= size:
         place = tuple(int(i) for i in np.argwhere(unsigned >= size)[0])
         raise IndexError(f"{what} {x[place]} at {place} is not in 0 … {size - 1}")
+    return signed
 
 
 @primitive
@@ -224,7 +237,7 @@ def getitem(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
     """x[index]. Index arrays are inputs, since they are data; `ARRAY` keeps their places in
     `index`.
     """
-    if index == LOOKUP and arrays[0].dtype.kind != "b":
+    if index == LOOKUP and arrays[0].dtype.kind != "b" and x.ndim:
         return x.take(arrays[0], axis=0)
     return x[_filled(index, arrays)]
 
@@ -234,7 +247,8 @@ def scatter(g: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]
     """Zeros of a shape with g added at [index]: what `getitem` is differentiated to."""
     out = np.zeros(shape, g.dtype)
     if index == LOOKUP and arrays[0].dtype.kind != "b":
-        _add_rows(out, arrays[0].reshape(-1), g.reshape(-1, *shape[1:]))
+        rows = arrays[0].reshape(-1)
+        _add_rows(out, rows, g.reshape(len(rows), *shape[1:]))
     elif arrays:
         np.add.at(out, _filled(index, arrays), g)
     else:
@@ -311,10 +325,12 @@ rule(np.divide,   lambda g, y, a, b: g / b,
                   lambda g, y, a, b: -g * y / b)
 rule(np.power,    lambda g, y, a, b: g * slope_of_power(a, b),
                   lambda g, y, a, b: g * y * np.log(np.where(a == 0, 1.0, a)))
-rule(np.maximum,  lambda g, y, a, b: share(g, a > b, a == b),
-                  lambda g, y, a, b: share(g, b > a, a == b))
-rule(np.minimum,  lambda g, y, a, b: share(g, a < b, a == b),
+rule(np.maximum,  lambda g, y, a, b: share(g, a < b, a == b),
                   lambda g, y, a, b: share(g, b < a, a == b))
+rule(np.minimum,  lambda g, y, a, b: share(g, a > b, a == b),
+                  lambda g, y, a, b: share(g, b > a, a == b))
+rule(np.remainder, lambda g, y, a, b: g,
+                   lambda g, y, a, b: -g * np.floor(a / b))
 rule(np.where,    None,
                   lambda g, y, condition, a, b: np.where(condition, g, 0.0),
                   lambda g, y, condition, a, b: np.where(condition, 0.0, g))
@@ -336,11 +352,11 @@ rule(np.sin,        lambda g, y, x: g * np.cos(x))
 rule(np.cos,        lambda g, y, x: -g * np.sin(x))
 rule(np.tanh,       lambda g, y, x: g * (1 - y * y))
 rule(sigmoid,       lambda g, y, x: g * (y * (1 - y)))
-rule(relu,          lambda g, y, x: g * (x > 0))
+rule(relu,          lambda g, y, x: np.where(x <= 0, 0.0, g))
 rule(softplus,      lambda g, y, x: g * sigmoid(x))
 rule(astype,        lambda g, y, x, dtype=None: g)
 rule(np.clip,       lambda g, y, x, a_min=None, a_max=None, min=None, max=None:
-                        np.where(x == y, g, 0.0))
+                        np.where(np.logical_or(x < y, x > y), 0.0, g))
 
 # --------------------------------------------------------------------------------------- reductions
 
@@ -390,27 +406,25 @@ without_derivative(
          np.sign, np.floor, np.ceil, np.rint, np.trunc, np.isnan, np.isinf, np.isfinite,
          np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
          np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
-         np.floor_divide, np.remainder, np.argmax, np.argmin, np.argsort)
+         np.floor_divide, np.argmax, np.argmin, np.argsort)
 # fmt: on
 
 
 def slope_of_power(a: Any, b: Any) -> Any:
     """d(a^b)/da = b a^(b−1); 0 for b = 0, at a = 0 too."""
     if isinstance(b, (int, float)):
-        return b * a ** (b - 1) if b else 0 * a
-    return b * a ** np.where(b == 0, 1, b - 1)
+        return b * a ** (b - 1) if b else np.where(a == a, 0.0, a)
+    return b * np.where(np.logical_and(a == 0, b == 0), 1.0, a) ** (b - 1)
 
 
-def share(g: Any, wins: Any, ties: Any) -> Any:
-    """g where the argument wins, half of g where the arguments are equal, else 0."""
-    return np.where(ties, 0.5 * g, np.where(wins, g, 0.0))
+def share(g: Any, loses: Any, ties: Any) -> Any:
+    """0 where the argument loses, half of g where the arguments are equal, else g, at nan too."""
+    return np.where(ties, 0.5 * g, np.where(loses, 0.0, g))
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """An `axis` argument as a tuple of axes, none of them negative."""
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple(operator.index(a) % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    return tuple(range(ndim)) if axis is None else tuple(normalize_axis_tuple(axis, ndim))
 
 
 def expand(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -468,8 +482,12 @@ def along(g: Any, axis: int, at: Any) -> Any:
     return getitem(g, index=(slice(None),) * (axis % g.ndim) + (at,))
 
 
-def part(g: Any, slot: int, xs: tuple[Any, ...], axis: int) -> Any:
+def part(g: Any, slot: int, xs: tuple[Any, ...], axis: int | None) -> Any:
     """The part of g that belongs to argument `slot` of a concatenation."""
+    if axis is None:
+        start = sum(x.size for x in xs[:slot])
+        flat = getitem(g, index=(slice(start, start + xs[slot].size),))
+        return np.reshape(flat, xs[slot].shape)
     start = sum(x.shape[axis] for x in xs[:slot])
     return along(g, axis, slice(start, start + xs[slot].shape[axis]))
 

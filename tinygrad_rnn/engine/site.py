@@ -33,6 +33,8 @@ class Site:
                 made_by = instruction.opname
             elif (made_by, instruction.opname) == ("PRECALL", "CALL"):
                 continue  # in CPython 3.11 a call is two instructions
+            elif made_by.startswith("UNPACK"):
+                return None  # a, b = x
             elif instruction.opname != "EXTENDED_ARG":
                 names = instruction.argval if instruction.opname in _STORES else ""
                 name = str(names[0] if isinstance(names, tuple) else names)

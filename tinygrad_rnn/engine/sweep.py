@@ -19,7 +19,7 @@ import numpy as np
 from .record import Label, Node, history, recorder
 from .rules import Product, add_n, astype, sums_of_products
 
-SUM_AFTER = 32
+SUM_AFTER = 16
 """So many terms are added up at once in a plain sweep, that none holds one term per step."""
 
 
@@ -92,7 +92,8 @@ def total(terms: list[Any]) -> Any:
     if not products:
         return add_n(*terms)
     rest = [term for term in terms if not isinstance(term, Product)]
-    return add_n(*sums_of_products(products), *rest)
+    parts = sums_of_products(products) + rest
+    return parts[0] if len(parts) == 1 else add_n(*parts)
 
 
 def unbroadcast(term: Any, array: Any) -> Any:

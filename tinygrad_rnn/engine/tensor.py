@@ -24,6 +24,7 @@ from .sweep import adjoints
 _new = object.__new__
 _NONE: dict[str, Any] = {}
 _NUMBERS = (int, float, bool)
+_COMPARABLE = (Node, np.ndarray, np.generic, list, tuple, *_NUMBERS)
 
 
 # ---------------------------------------------------------------------------------------- recording
@@ -44,14 +45,14 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
             foreign = True
     try:
         value = primitive.function(*arrays, **attributes)
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise _explained(error, primitive, inputs) from None
     if type(value) is not np.ndarray:
         value = np.asarray(value)
     out: Tensor = _new(Tensor)
     out.grad = None
     out._name = None
-    if wanted and primitive.vjps and recorder.enabled:
+    if wanted and primitive.vjps and recorder.enabled and value.dtype.kind == "f":
         out.array = value
         out.requires_grad = True
         out.primitive = primitive
@@ -151,7 +152,7 @@ class Tensor(Node):
         self.inputs = self.arguments = ()
         self.attributes = _NONE
         self.grad = None
-        self._name = name
+        self._name = _named(name)
         stamp(self, 2)
 
     # ----------------------------------------------------------------------------------- what it is
@@ -196,7 +197,7 @@ class Tensor(Node):
 
     @name.setter
     def name(self, name: str | None) -> None:
-        self._name = name
+        self._name = _named(name)
 
     def numpy(self) -> npt.NDArray[Any]:
         """A copy of the value."""
@@ -256,7 +257,7 @@ class Tensor(Node):
             raise TypeError(
                 f"{_what(self)} can't be copied or pickled with its history; detach() it first"
             )
-        return Tensor._rebuilt, (type(self), self.array, self.requires_grad, self._name)
+        return Tensor._rebuilt, (type(self), self.array, self.requires_grad, self.name)
 
     @staticmethod
     def _rebuilt(cls: Any, array: npt.NDArray[Any], requires_grad: bool, name: str | None) -> Any:
@@ -327,12 +328,12 @@ class Tensor(Node):
         return out
 
     def __eq__(self, other: object) -> Any:
-        if not isinstance(other, (Tensor, np.ndarray, np.generic, *_NUMBERS)):
+        if not isinstance(other, _COMPARABLE):
             return NotImplemented
         return apply(_EQUAL, (self, other), _NONE)
 
     def __ne__(self, other: object) -> Any:
-        if not isinstance(other, (Tensor, np.ndarray, np.generic, *_NUMBERS)):
+        if not isinstance(other, _COMPARABLE):
             return NotImplemented
         return apply(_NOT_EQUAL, (self, other), _NONE)
 
@@ -352,7 +353,8 @@ class Tensor(Node):
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order: `transpose(1, 0)`; reversed if no order is given."""
-        return apply(_TRANSPOSE, (self,), {"axes": _unpacked(axes)} if axes else _NONE)
+        order = _unpacked(axes)
+        return apply(_TRANSPOSE, (self,), {"axes": order} if order not in ((), (None,)) else _NONE)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """Two axes swapped."""
@@ -371,7 +373,7 @@ class Tensor(Node):
         return apply(_ARGMAX, (self,), {"axis": axis})
 
     def __radd__(self, other: Any) -> Tensor:
-        if type(other) is int and other == 0:  # the 0 that sum() starts from
+        if type(other) is int and other == 0 and self.array.dtype.kind == "f":  # as sum() begins
             return self
         return apply(_ADD, (other, self), _NONE)
 
@@ -486,7 +488,7 @@ def _index_part(part: Any) -> Any:
 
 def _unpacked(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """(2, 3) from f(2, 3) and from f((2, 3))."""
-    nested = len(arguments) == 1 and isinstance(arguments[0], (tuple, list))
+    nested = len(arguments) == 1 and isinstance(arguments[0], (tuple, list, np.ndarray))
     return tuple(arguments[0]) if nested else arguments
 
 
@@ -501,11 +503,23 @@ def _bound(
         given = dict(zip([*range(count), *entry.keywords], args, strict=False)) | kwargs
     arguments = [given.pop(name) for name in list(given)[:count]]
     inputs = tuple(arguments[0] if entry.variadic else arguments)
-    attributes = {k: v for k, v in given.items() if v is not None and v is not np._NoValue}
+    attributes = {
+        k: _frozen(v)
+        for k, v in given.items()
+        if v is not np._NoValue and (v is not None or k in ("axis", *entry.keywords))
+    }
+    for k, v in attributes.items():
+        if isinstance(v, Tensor):
+            raise TypeError(f"np.{entry.name}: {k} is a tensor; give a number or an array")
     unknown = [k for k in attributes if k not in entry.keywords]
     if entry.vjps and unknown:
         raise TypeError(f"np.{entry.name} of tensors does not take {', '.join(map(str, unknown))}=")
     return inputs, attributes
+
+
+def _frozen(x: Any) -> Any:
+    """A list of axes as a tuple, which nobody can change afterwards."""
+    return tuple(x) if isinstance(x, list) else x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _arrays(x: Any) -> Any:
@@ -521,6 +535,12 @@ def _kind(array: npt.NDArray[Any]) -> str:
     return f"{array.dtype} of shape {array.shape}"
 
 
+def _named(name: str | None) -> str | None:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name: {name!r} is not a string")
+    return name
+
+
 def _what(x: Tensor) -> str:
     """A tensor, for a message: its name, dtype and shape."""
     return f"the tensor {x.name!r}" if x.name else f"the tensor ({_kind(x.array)})"
@@ -528,7 +548,8 @@ def _what(x: Tensor) -> str:
 
 def _explained(error: Exception, primitive: Primitive, inputs: tuple[Any, ...]) -> Exception:
     """NumPy's error, with the primitive and its arguments named."""
-    kind = next(k for k in (ValueError, IndexError, TypeError) if isinstance(error, k))
+    kinds = (ValueError, IndexError, TypeError)
+    kind = next((k for k in kinds if isinstance(error, k)), TypeError)
     arguments = ", ".join(
         f"{x.name or '?'}: {_kind(x.array)}" if isinstance(x, Tensor) else f"{np.shape(x)}"
         for x in inputs
@@ -558,8 +579,10 @@ def seed(output: Tensor, gradient: Any, record: bool, keyword: str = "gradient")
         raise ValueError(
             f"differentiate: {keyword} has shape {array.shape}, {_what(output)} has {output.shape}"
         )
-    if record and isinstance(gradient, Tensor) and gradient.dtype == output.dtype:
-        return gradient
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"differentiate: {keyword} is {array.dtype}; it should be real")
+    if record and isinstance(gradient, Tensor):
+        return gradient if gradient.dtype == output.dtype else gradient.astype(output.dtype)
     array = array.astype(output.dtype)
     return from_array(array) if record else array
 

@@ -37,6 +37,8 @@ class RNNCell(Module):
     ) -> None:
         if nonlinearity not in NONLINEARITIES:
             raise ValueError(f"RNNCell: nonlinearity={nonlinearity!r}; it is 'tanh' or 'relu'")
+        if input_size < 1 or hidden_size < 1:
+            raise ValueError(f"RNNCell: sizes are positive, not {input_size} and {hidden_size}")
         bound = 1 / np.sqrt(hidden_size)
         self.V = Parameter(uniform((input_size, hidden_size), bound, dtype, rng))
         self.W = Parameter(uniform((hidden_size, hidden_size), bound, dtype, rng))

@@ -29,6 +29,8 @@ class Linear(Module):
         dtype: npt.DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
+        if in_features < 1 or out_features < 1:
+            raise ValueError(f"Linear: sizes are positive, not {in_features} and {out_features}")
         bound = 1 / np.sqrt(in_features)
         self.U = Parameter(uniform((in_features, out_features), bound, dtype, rng))
         self.b = Parameter(uniform((out_features,), bound, dtype, rng)) if bias else None
