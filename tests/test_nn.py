@@ -30,6 +30,8 @@ def test_parameters_have_dotted_names_in_order_and_each_appears_once() -> None:
     assert model.layers[0].U.name == "U"
     model.tied = model.layers[0]
     assert [name for name, _ in model.named_parameters()] == names
+    tied = model.tied(np.ones((1, 3), np.float32))
+    assert tied.scope == ("layers.0",), "the first name stays"
 
 
 def test_calls_are_scoped_by_the_names_of_the_attributes() -> None:

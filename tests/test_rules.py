@@ -224,6 +224,7 @@ def test_the_kinks() -> None:
     assert slope(np.max, [3.0, 1.0, 3.0]) == [0.5, 0, 0.5]
     assert slope(lambda x: np.clip(x, 0, 1), [0.0, 0.5, 1.0, 2.0]) == [1, 1, 1, 0]
     assert slope(lambda x: x**0, [0.0]) == [0]
+    assert slope(lambda b: 0.0**b, [2.0]) == [0]
     with np.errstate(divide="ignore"):
         assert slope(np.sqrt, [0.0]) == [np.inf]
     assert slope(np.prod, [0.0, 2.0, 3.0]) == [6, 0, 0]

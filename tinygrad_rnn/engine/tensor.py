@@ -49,31 +49,26 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         raise _explained(error, primitive, inputs) from None
     if type(value) is not np.ndarray:
         value = np.asarray(value)
+    if not (wanted and primitive.vjps and recorder.enabled):
+        own = value.view() if value.base is None else value.copy()  # it shares no tensor's memory
+        return from_array(own, depth=4)
+    if foreign:
+        pairs = zip(inputs, arrays, strict=True)
+        inputs = tuple([x if isinstance(x, Node) else array for x, array in pairs])
     out: Tensor = _new(Tensor)
+    out.array = value
+    out.requires_grad = True
+    out.primitive = primitive
+    out.inputs = inputs
+    out.arguments = arrays
+    out.attributes = attributes
     out.grad = None
     out._name = None
-    if wanted and primitive.vjps and recorder.enabled and value.dtype.kind == "f":
-        out.array = value
-        out.requires_grad = True
-        out.primitive = primitive
-        if foreign:
-            inputs = tuple(
-                [x if isinstance(x, Node) else a for x, a in zip(inputs, arrays, strict=True)]
-            )
-        out.inputs = inputs
-        out.arguments = arrays
-        out.attributes = attributes
-    else:
-        out.array = value.view() if value.base is None else value.copy()  # it shares no memory
-        out.requires_grad = False
-        out.primitive = None
-        out.inputs = out.arguments = ()
-        out.attributes = _NONE
-    stamp(out, 3)
+    stamp(out, 3)  # the caller, seen from `stamp`: behind this function and the operator
     return out
 
 
-def from_array(array: npt.NDArray[Any], name: str | None = None) -> Tensor:
+def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3) -> Tensor:
     """A tensor around an array, not copied, with no history and no gradient wanted."""
     out: Tensor = _new(Tensor)
     out.array = array
@@ -83,7 +78,7 @@ def from_array(array: npt.NDArray[Any], name: str | None = None) -> Tensor:
     out.attributes = _NONE
     out.grad = None
     out._name = name
-    stamp(out, 3)
+    stamp(out, depth)
     return out
 
 
@@ -365,7 +360,9 @@ class Tensor(Node):
         return apply(_SQUEEZE, (self,), {"axis": axis})
 
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
-        """In another dtype."""
+        """In another dtype. Nothing flows back through integers and booleans."""
+        if np.dtype(dtype).kind != "f":
+            return from_array(self.array.astype(dtype))
         return apply(_ASTYPE, (self,), {"dtype": np.dtype(dtype)})
 
     def argmax(self, axis: int | None = None) -> Tensor:
