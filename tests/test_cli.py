@@ -88,6 +88,19 @@ def test_the_command_in_the_report_is_the_one_that_was_given():
         "--temperature=0.0 'a b.txt'"
     )
     assert job.Options().command() == "tinygrad-rnn study"
+    assert job.Options(prefix="it's\na b").command() == (
+        r"tinygrad-rnn study $'--prefix=it\x27s\x0aa b'"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files that are no text")
+def test_words_that_are_no_text_end_in_a_report_all_the_same(book):
+    odd = Path(os.fsdecode(b"\xff.txt"))
+    odd.write_text(WORDS, encoding="utf-8")
+    given = [str(odd), "--prefix", os.fsdecode(b"to\xfe"), "--out", os.fsdecode(b"\xfd")]
+    assert cli.main(["study", *given, *QUICK]) == 0
+    words = Path(given[-1], "report.md").read_text(encoding="utf-8")
+    assert r"$'--out=\xfd' --updates=4 --hidden=8 $'--prefix=to\xfe' $'\xff.txt'" in words
 
 
 def test_by_default_the_network_goes_on_from_the_first_line(book, capsys):
@@ -97,10 +110,13 @@ def test_by_default_the_network_goes_on_from_the_first_line(book, capsys):
 
 def test_without_a_graphviz_engine_the_rest_is_there_and_the_remedy(book, capsys, monkeypatch):
     Path("study").mkdir()
-    Path("study/unrolled.png").write_bytes(b"from an earlier study")
+    Path("study/unrolled.png").write_bytes(b"mine")
     monkeypatch.setenv("GRAPHVIZ_DOT", "/no/such/program")
     assert cli.main(["study", book, *QUICK]) == 0
-    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.dot"]
+    assert sorted(os.listdir("study")) == [
+        "network.npz", "report.md", "unrolled.dot", "unrolled.png",
+    ]  # fmt: skip
+    assert Path("study/unrolled.png").read_bytes() == b"mine"
     words = Path("study/report.md").read_text(encoding="utf-8")
     assert "![" not in words
     assert "pip install graphviz-pure" in words
@@ -140,6 +156,14 @@ def test_a_bad_text_is_one_line_and_leaves_nothing(book, capsys, content, says):
     assert os.listdir() == []
 
 
+def test_nothing_and_a_device_are_no_texts(book, capsys):
+    assert cli.main(["study", ""]) == 2
+    assert "'': there is no such file" in one_line(capsys)
+    if os.path.exists("/dev/zero"):
+        assert cli.main(["study", "/dev/zero"]) == 2
+        assert "not a text file" in one_line(capsys)
+
+
 def test_a_folder_is_no_text(book, capsys):
     assert cli.main(["study", str(Path(book).parent)]) == 2
     assert "this is a folder" in one_line(capsys)
@@ -158,6 +182,11 @@ def test_a_folder_in_the_way_of_the_report_is_found_before_training(book, capsys
     assert cli.main(["study", book, "--updates", "1000000"]) == 2
     assert "a folder is in the way" in one_line(capsys)
     assert os.listdir("study") == ["report.md"]
+
+
+def test_a_name_too_long_for_a_folder(book, capsys):
+    assert cli.main(["study", book, "--out", "x" * 300]) == 2
+    assert "choose another folder with --out" in one_line(capsys)
 
 
 @pytest.mark.skipif(
@@ -189,7 +218,10 @@ def test_a_full_disk_leaves_nothing_half_written(book, capsys, monkeypatch):
         ["study", "--updates", "0"],
         ["study", "--updates", "many"],
         ["study", "--hidden", "5000"],
+        ["study", "--updates", "1000000001"],
         ["study", "--seed", "-1"],
+        ["study", "--seed", " 1_0"],
+        ["study", "--out", ""],
         ["study", "--temperature", "nan"],
         ["study", "--temperature", "-0.1"],
         ["study", "--prefix", ""],
@@ -218,8 +250,23 @@ def test_ctrl_c_before_training_leaves_nothing(book, capsys, monkeypatch):
 
     monkeypatch.setattr(study.Network, "at_random", interrupt)
     assert cli.main(["study", book]) == 130
-    assert "nothing was written" in one_line(capsys)
+    assert one_line(capsys) == "tinygrad-rnn: interrupted\n"
     assert os.listdir() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a signal as a terminal sends it")
+def test_ctrl_c_while_files_are_moved_leaves_all_of_them(book, monkeypatch):
+    move, handler = os.replace, signal.getsignal(signal.SIGINT)
+
+    def interrupted(source, target):
+        if Path(target).parent == Path("study"):
+            os.kill(os.getpid(), signal.SIGINT)
+        move(source, target)
+
+    monkeypatch.setattr(job.os, "replace", interrupted)
+    assert cli.main(["study", book, *QUICK]) == 0
+    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.png"]
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_ctrl_c_in_training_keeps_what_was_learned(book, capsys, monkeypatch):
@@ -267,6 +314,21 @@ def test_a_reader_that_leaves_is_no_error_to_speak_of(book):
         said = process.stderr.read()
     assert b"Traceback" not in said
     assert b"Error" not in said
+    assert os.listdir() == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is full, as a device")
+@pytest.mark.parametrize("words", [["--help"], ["study", "book", *QUICK]])
+def test_output_that_can_t_be_written_is_one_line_or_none(book, words):
+    command = [sys.executable, "-m", "tinygrad_rnn", *(book if w == "book" else w for w in words)]
+    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": ""}  # argparse is silent about such errors
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment)
+        assert done.returncode == 1
+        assert done.stderr == (
+            b"tinygrad-rnn: the output can't be written (No space left on device)\n"
+        )
+        assert subprocess.run(command, stdout=full, stderr=full, env=environment).returncode == 1
     assert os.listdir() == []
 
 

@@ -79,14 +79,19 @@ def test_dot_text_needs_no_engine(engine, tmp_path):
 
 @posix
 def test_the_engine_gets_the_text_and_the_options(engine, tmp_path):
-    engine("sys.stdout.write(repr(sys.argv[1:]) + sys.stdin.read())")
+    engine("sys.stdout.write('<svg' + repr(sys.argv[1:]) + sys.stdin.read())")
     picture = draw(square())
-    said = picture.save(str(tmp_path / "a.png"), dpi=110).read_text(encoding="utf-8")
-    assert said == "['-Kneato', '-n2', '-Tpng', '-Gdpi=110']" + picture.source
+    said = picture.save(str(tmp_path / "a.svg"), dpi=110).read_text(encoding="utf-8")
+    assert said == "<svg['-Kneato', '-n2', '-Tsvg']" + picture.source
+    engine("sys.stdout.buffer.write(b'\\x89PNG' + repr(sys.argv[1:]).encode())")
+    drawn = picture.save(str(tmp_path / "a.png"), dpi=110).read_bytes()
+    assert drawn == b"\x89PNG['-Kneato', '-n2', '-Tpng', '-Gdpi=110']"
 
 
 @posix
-@pytest.mark.parametrize("body", ["sys.exit('bad graph')", "pass", "time.sleep(60)"])
+@pytest.mark.parametrize(
+    "body", ["sys.exit('bad graph')", "pass", "print(sys.argv)", "time.sleep(60)"]
+)
 def test_a_failing_engine_leaves_the_old_file_and_no_other(engine, tmp_path, monkeypatch, body):
     engine(body)
     monkeypatch.setattr(rendering, "SECONDS", 0.5)
@@ -94,7 +99,7 @@ def test_a_failing_engine_leaves_the_old_file_and_no_other(engine, tmp_path, mon
     folder.mkdir()
     (folder / "a.svg").write_text("old")
     start = time.monotonic()
-    with pytest.raises(RuntimeError, match=r"bad graph|code 0|stopped"):
+    with pytest.raises(RuntimeError, match=r"bad graph|made no SVG|stopped"):
         draw(square()).save(folder / "a.svg")
     assert time.monotonic() - start < 20
     assert [p.name for p in folder.iterdir()] == ["a.svg"]
@@ -103,14 +108,26 @@ def test_a_failing_engine_leaves_the_old_file_and_no_other(engine, tmp_path, mon
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     def fail(*args):
-        raise OSError("full")
+        raise OSError(28, "full", "a temporary file")
 
     (tmp_path / "a.dot").write_text("old")
     monkeypatch.setattr(rendering.os, "replace", fail)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(OSError, match="full") as caught:
         draw(square()).save(tmp_path / "a.dot")
+    assert caught.value.filename == str(tmp_path / "a.dot")
     assert [p.name for p in tmp_path.iterdir()] == ["a.dot"]
     assert (tmp_path / "a.dot").read_text() == "old"
+
+
+@posix
+def test_an_engine_that_can_t_be_run_is_said(tmp_path, monkeypatch):
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\x7fno program")
+    broken.chmod(0o755)
+    monkeypatch.setenv("GRAPHVIZ_DOT", str(broken))
+    with pytest.raises(RuntimeError, match=r"broken can't be run: "):
+        draw(square()).save(tmp_path / "a.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["broken"]
 
 
 @posix
@@ -129,6 +146,25 @@ def test_an_unknown_ending_is_refused(tmp_path, name):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         draw(square()).save(tmp_path / "nowhere" / "a.png")
+
+
+def test_a_path_that_can_t_be_a_file_is_one_clear_error(tmp_path):
+    picture = draw(square())
+    (tmp_path / "folder.dot").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder"):
+        picture.save(tmp_path / "folder.dot")
+    with pytest.raises(ValueError, match="NUL"):
+        picture.save(tmp_path / "a\0b.dot")
+    with pytest.raises(OSError, match="xxx") as caught:
+        picture.save(tmp_path / f"{'x' * 300}.dot")
+    assert str(caught.value).count("/") <= str(tmp_path / "x").count("/")  # no other path
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.dot"]
+
+
+@pytest.mark.parametrize("dpi", [float("nan"), float("inf"), 0, -1, "a", None])
+def test_a_dpi_that_is_no_number_of_pixels_is_refused(tmp_path, dpi):
+    with pytest.raises(ValueError, match="1 or more"):
+        draw(square()).save(tmp_path / "a.png", dpi=dpi)
 
 
 def test_a_bitmap_that_is_too_large_is_refused_before_rendering(engine, tmp_path):
@@ -161,6 +197,10 @@ def test_what_is_not_recorded_is_a_clear_error():
         draw([])
     with pytest.raises(TypeError, match="ndarray is not a tensor"):
         draw([np.ones(2)])
+    with pytest.raises(TypeError, match="NoneType is not a tensor"):
+        draw(None)
+    with pytest.raises(TypeError, match="title is int, and should be str"):
+        draw(square(), title=5)
     y = np.sum(square())
     y.backward()
     with pytest.raises(RuntimeError, match="released"):

@@ -332,6 +332,21 @@ def test_a_loop_that_reads_another_step_by_step_stands_above_it():
     assert {b.column for b in scene.boxes if b.kind == "state"} == {(1, 1), (1, 2), (1, 3)}
 
 
+def test_a_line_to_another_loop_is_not_a_line_through_time():
+    W, features = tg.Parameter(np.eye(2)), []
+    for _, x in tg.steps(np.ones((3, 1, 2))):
+        features.append(np.tanh(x @ W))
+    h = tg.tensor(np.zeros((1, 2)))
+    for _, x in tg.steps(features[::-1]):
+        h = np.tanh(x + h)
+    scene = compose([h])
+    across = [line for line in scene.lines if line.source.column[0] == 1 != line.target.column[0]]
+    assert len(across) == 3
+    assert {line.kind for line in across} == {"plain"}
+    assert {box.column[0] for box in scene.boxes if box.kind == "state"} == {3}
+    assert sum(line.kind == "time" for line in scene.lines) == 2
+
+
 # ------------------------------------------------------------------------------------- names
 
 
@@ -341,7 +356,7 @@ def test_a_loop_that_reads_another_step_by_step_stands_above_it():
         ("y_hat", "ŷ"), ("y_hat_t", "ŷ"), ("loss", "L"), ("L_t", "L"), ("b_h", "b_h"), ("W1", "W₁"),
         ("W_12", "W₁₂"), ("hidden_state", "hidden_state"), ("b_q", "b_q"),
         ("a\nb\x00", "a\\nb\\x00"),
-        ("x" * 500, "x" * 23 + "…"), ("Größe", "Größe"),
+        ("x" * 500, "x" * 23 + "…"), ("Größe", "Größe"), ("_t", "_t"),
     ],
 )  # fmt: skip
 def test_names_are_written_as_a_lecture_writes_them(name, shown):

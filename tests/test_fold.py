@@ -1,4 +1,6 @@
+import gc
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -45,13 +47,13 @@ def test_the_nodes_of_a_place_are_one_node_for_each_step():
 def test_an_edge_has_a_slot_a_lag_and_the_steps_of_its_reader():
     graph = fold(network(4))
     (tanh,) = by_operation(graph, "tanh")
-    (product,) = (p for p in by_operation(graph, "matmul") if len(p.inputs[0]) == 2)
-    first, later = product.inputs[0]
+    (product,) = (p for p in by_operation(graph, "matmul") if len(graph.inputs[p][0]) == 2)
+    first, later = graph.inputs[product][0]
     assert first.source.shared
     assert (first.lag, first.steps) == (None, [1])
     assert later.source is tanh
     assert (later.slot, later.lag, later.steps) == (0, 1, [2, 3, 4])
-    assert product.inputs[1][0].steps == [1, 2, 3, 4]  # W
+    assert graph.inputs[product][1][0].steps == [1, 2, 3, 4]  # W
     assert {edge.lag for edge in graph.edges} == {None, 0, 1}
 
 
@@ -67,10 +69,11 @@ def test_rows_rise_along_the_edges_inside_a_step():
 
 def test_a_running_total_reads_its_own_step_before():
     graph = fold(network(4, running=True))
-    totals = [p for p in by_operation(graph, "add") if any(e.source is p for e in p.inputs[0])]
-    assert len(totals) == 1
+    (total,) = (
+        p for p in by_operation(graph, "add") if any(e.source is p for e in graph.inputs[p][0])
+    )
     # step 1 has no addition (0 + loss is loss) so step 2 reads the loss of step 1
-    (edge,) = (e for e in totals[0].inputs[0] if e.source is totals[0])
+    (edge,) = (e for e in graph.inputs[total][0] if e.source is total)
     assert (edge.lag, edge.steps) == (1, [3, 4])
 
 
@@ -96,6 +99,22 @@ def test_no_node_is_lost_when_a_graph_is_differentiated_twice():
     nodes = history(x.grad)
     graph = fold(x.grad)
     assert sum(len(place.nodes) for place in graph.nodes) == len(nodes)
+
+
+def test_a_recording_that_was_looked_at_is_freed_at_once():
+    y = network(4)
+    recorded = [weakref.ref(node) for node in history(y)]
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        picture = tg.draw(y)
+        fold(y)
+        del y
+        assert not any(reference() for reference in recorded)
+        assert picture.source
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def test_heights_cut_a_cycle_of_places():

@@ -8,8 +8,9 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -40,10 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", INTERRUPTED)
+        return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:  # as in `| head -1`: nobody reads on, so there is no more to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up(sys.stdout)
         return 1
+    except OSError as error:  # of a stream: what is wrong with a file is said where it is known
+        _give_up(sys.stdout)
+        return _fail(f"the output can't be written ({error.strerror})", 1)
     return status
 
 
@@ -66,8 +70,17 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _fail(message: str, status: int = BAD_INPUT) -> int:
-    print(f"tinygrad-rnn: {' '.join(message.split())}", file=sys.stderr)
+    try:
+        print(f"tinygrad-rnn: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    except OSError:  # there is nowhere left to say it
+        _give_up(sys.stderr)
     return status
+
+
+def _give_up(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere, or Python would fail again as it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,9 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     # fmt: off
     option("text", nargs="?", metavar="TEXT",
            help="a UTF-8 text file (default: Python's language reference)")
-    option("--out", type=Path, default=Path("study"), metavar="FOLDER",
+    option("--out", type=_folder, default=Path("study"), metavar="FOLDER",
            help="where to write report.md, unrolled.png and network.npz (default: study)")
-    option("--updates", type=_whole(1), metavar="N",
+    option("--updates", type=_whole(1, 10**9), metavar="N",
            help="how long to train (default: 2500, fewer for a short text)")
     option("--hidden", type=_whole(1, 4096), default=128, metavar="H",
            help="the number of hidden units (default: 128)")
@@ -113,9 +126,9 @@ def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     wanted = f"a whole number, {least} or more" if most is None else f"from {least} to {most}"
 
     def convert(word: str) -> int:
-        try:
-            number = int(word)
-        except ValueError:
+        try:  # int() takes " 1_0", too
+            number = int(word) if word.isascii() and word.isdecimal() else least - 1
+        except ValueError:  # thousands of digits
             number = least - 1
         if number < least or (most is not None and number > most):
             raise argparse.ArgumentTypeError(f"{word!r} should be {wanted}")
@@ -132,6 +145,12 @@ def _temperature(word: str) -> float:
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{word!r} should be a number, 0 or more")
     return number
+
+
+def _folder(word: str) -> Path:
+    if not word:
+        raise argparse.ArgumentTypeError("give the name of a folder")
+    return Path(word)
 
 
 def _prefix(word: str) -> str:

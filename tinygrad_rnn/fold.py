@@ -26,7 +26,6 @@ class FoldedNode:
     place: tuple[Any, ...]
     loop: int | None
     nodes: dict[int | None, Node] = field(default_factory=dict)
-    inputs: dict[int, list[FoldedEdge]] = field(default_factory=dict)  # by argument slot
     row: int = 0  # the height inside one step: the longest path over edges of lag 0 that ends here
 
     @property
@@ -51,21 +50,26 @@ class FoldedEdge:
 
 @dataclass(eq=False, slots=True)
 class FoldedGraph:
-    """A recording by places: the places oldest first, and the place of every node."""
+    """A recording by places: the places oldest first, the place of every node, and the edges.
 
-    nodes: list[FoldedNode]
-    of: dict[Node, FoldedNode]
+    The edges are kept here, by reader and argument slot, and not in the places that they join: that
+    would be a cycle, which would keep the recording until the garbage collector comes by.
+    """
+
+    nodes: list[FoldedNode] = field(default_factory=list)
+    of: dict[Node, FoldedNode] = field(default_factory=dict)
+    inputs: dict[FoldedNode, dict[int, list[FoldedEdge]]] = field(default_factory=dict)
 
     @property
     def edges(self) -> list[FoldedEdge]:
         """All the edges, by their readers."""
-        return [e for node in self.nodes for edges in node.inputs.values() for e in edges]
+        return [e for slots in self.inputs.values() for edges in slots.values() for e in edges]
 
 
 def fold(*roots: Node) -> FoldedGraph:
     """Group what the roots were computed from by the places in the code that made it."""
     recorded = history(*roots)
-    graph = FoldedGraph([], {})
+    graph = FoldedGraph()
     places: dict[Hashable, FoldedNode] = {}
     met: dict[Hashable, int] = {}
     for node in recorded:
@@ -79,6 +83,7 @@ def fold(*roots: Node) -> FoldedGraph:
         if folded is None:
             folded = places[key] = FoldedNode(node.place, node.label.loop)
             graph.nodes.append(folded)
+            graph.inputs[folded] = {}
         folded.nodes[node.step] = node
         graph.of[node] = folded
     edges: dict[Hashable, FoldedEdge] = {}
@@ -90,7 +95,7 @@ def fold(*roots: Node) -> FoldedGraph:
                 edge = edges.get((source, target, slot, lag))
                 if edge is None:
                     edge = edges[source, target, slot, lag] = FoldedEdge(source, target, slot, lag)
-                    target.inputs.setdefault(slot, []).append(edge)
+                    graph.inputs[target].setdefault(slot, []).append(edge)
                 edge.steps.append(node.step)
     inside = [
         (e.source, e.target, 1)

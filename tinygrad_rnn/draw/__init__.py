@@ -33,12 +33,13 @@ class Picture:
     def save(self, path: str | os.PathLike[str], dpi: float = 150) -> Path:
         """Write the picture as .png, .svg, .pdf or .dot; returns the path.
 
-        dpi: pixels per inch of a PNG.
+        dpi: pixels per inch of a PNG, 1 or more.
 
         PNG, SVG and PDF need a Graphviz engine: $GRAPHVIZ_DOT, `dot` or `graphviz-pure`, whichever
         is found first. Without one, the DOT text is saved beside the path and `GraphvizNotFound` is
         raised.
         """
+        _render.check_dpi(dpi)
         target = _render.check_target(path)
         kind = target.suffix.lower()
         text = self.source.encode()
@@ -71,6 +72,8 @@ def draw(root: Node | Sequence[Node], title: str | None = None) -> Picture:
     for node in roots:
         if not isinstance(node, Node):
             raise TypeError(f"draw: {type(node).__name__} is not a tensor")
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"draw: title is {type(title).__name__}, and should be str")
     if not roots or all(node.primitive is None for node in roots):
         raise RuntimeError(
             "draw: no operation is recorded here; draw what was computed from tensors with "

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from itertools import pairwise
+from math import fsum
 
 from ..fold import heights
 from .scene import ABOVE, LEFT, Box, Column, Scene
@@ -166,7 +167,8 @@ class Stage:
 
 
 def _mean(item: Hashable, near: list[Hashable], x: dict[Hashable, float]) -> float:
-    return sum(x[other] for other in near) / len(near) if near else x[item]
+    # fsum: the sum() of floats differs between versions of Python, and pictures should not
+    return fsum(x[other] for other in near) / len(near) if near else x[item]
 
 
 def arrange(scene: Scene) -> dict[Column, Stage]:

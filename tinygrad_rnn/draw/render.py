@@ -6,6 +6,7 @@ beside the target first, so that a picture is there whole or not at all.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sysconfig
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 FORMATS = (".png", ".svg", ".pdf", ".dot")
+MARKS = {".png": b"\x89PNG", ".svg": b"<svg", ".pdf": b"%PDF"}  # no picture is without
 SECONDS = 120
 MOST_BOXES = 5000
 MOST_PIXELS = 32767
@@ -49,9 +51,23 @@ def check_target(path: str | os.PathLike[str]) -> Path:
             f"save: {target.name!r} ends in {target.suffix or 'nothing'!r}; "
             "a picture is .png, .svg, .pdf or .dot"
         )
+    if "\0" in str(target):
+        raise ValueError(f"save: {str(target)!r} is no path of a file: it has a NUL in it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"save: there is no folder {str(target.parent)!r}")
+    if target.is_dir():
+        raise IsADirectoryError(f"save: {str(target)!r} is a folder; give the path of a file")
     return target
+
+
+def check_dpi(dpi: float) -> None:
+    """Refuse what is no number of pixels per inch."""
+    try:
+        sound = 1 <= dpi < math.inf
+    except TypeError:
+        sound = False
+    if not sound:
+        raise ValueError(f"save: dpi={dpi!r}; it is a number of pixels per inch, 1 or more")
 
 
 def check_size(kind: str, boxes: int, width: float, height: float, dpi: float) -> None:
@@ -88,23 +104,30 @@ def render(source: str, kind: str, dpi: float = 96) -> bytes:
         raise RuntimeError(
             f"{engine} was stopped after {SECONDS} s; record fewer steps, or save as .dot"
         ) from None
-    if done.returncode or not done.stdout:
+    except OSError as error:
+        raise RuntimeError(f"{engine} can't be run: {error.strerror}") from None
+    if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise RuntimeError(f"{engine} failed with code {done.returncode}: {said[-500:]}")
+    if MARKS[kind] not in done.stdout:
+        raise RuntimeError(f"{engine} made no {kind[1:].upper()}; it is no Graphviz engine")
     return done.stdout
 
 
 def write(target: Path, data: bytes) -> None:
     """Put a file in its place, whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=target.suffix)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+        descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=target.suffix)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:  # about the path that was asked for, not about the one beside it
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def _umask() -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Hashable
 from itertools import pairwise
-from math import hypot
+from math import fsum, hypot
 
 from .curves import Point, bend, between, edge_y, rounded, towards
 from .grid import Stage
@@ -210,7 +210,7 @@ class _Router:
         extents = [self.stages[column].ends() for column in self.columns]
         above = self.stages[ABOVE].ends() if ABOVE in self.stages else (0.0, 0.0)
         widths = [CORRIDOR + TRACK * max(self.count(i) - 1, 0) for i in range(self.last + 1)]
-        inner = sum(right - left for left, right in extents) + sum(widths[1 : self.last])
+        inner = fsum(right - left for left, right in extents) + fsum(widths[1 : self.last])
         whole = max(inner, above[1] - above[0])
         x = (whole - inner) / 2
         self.corridor_x = [-widths[0] + 12]
@@ -375,7 +375,7 @@ class _Router:
 
 
 def _centre(pool: list[Box], wanted: dict[Box, float]) -> float:
-    return sum(wanted[box] for box in pool) / len(pool)
+    return fsum(wanted[box] for box in pool) / len(pool)
 
 
 def _left_edge(nets: dict[Hashable, tuple[float, float]]) -> dict[Hashable, int]:

@@ -128,7 +128,8 @@ class _Composer:
                     self.terms.setdefault(reader, []).append(x)
         self.tell_apart()
         self.columns = _columns(graph, nodes, self.initials, self.members, self.uses)
-        self.states = {e.source for e in graph.edges if e.lag} | set(self.initials.values())
+        through_time = (e for e in graph.edges if e.lag and e.source.loop == e.target.loop)
+        self.states = {e.source for e in through_time} | set(self.initials.values())
         self.losses = {
             graph.of[x]
             for node in self.terms
@@ -250,14 +251,15 @@ class _Composer:
                         operand = self.operand(member, slot, x)
                         self.line(operand, entry, _KIND.get(operand.kind, "plain"))
                 elif x not in self.absorbed:
-                    kind = "time" if lag_of(x, node) and column[0] % 2 == 1 else "plain"
+                    later = lag_of(x, node) and x.label.loop == node.label.loop
+                    kind = "time" if later and column[0] % 2 == 1 else "plain"
                     self.line(shown[x], entry, _KIND.get(shown[x].kind, kind))
         return value
 
     def operand(self, node: Node, slot: int, array: Any) -> Box:
         """The box of an array that was no tensor."""
         place, column = self.graph.of[node], self.columns[node]
-        for edge in place.inputs.get(slot, ()):
+        for edge in self.graph.inputs[place].get(slot, ()):
             if edge.lag and edge.source.loop == place.loop:
                 title = _initial_name(None, edge.source, self.names) or _unnamed(array)
                 where = (column[0] - 1, 0)
@@ -275,8 +277,8 @@ def _initials(graph: FoldedGraph, names: dict[Node, str]) -> dict[Node, FoldedNo
     found: dict[Node, FoldedNode] = {}
     named = {base_of(names[x]): place for place in graph.nodes for x in place.nodes.values()
              if x.step is not None and x in names and x.primitive}  # fmt: skip
-    for place in graph.nodes:
-        for edges in place.inputs.values():
+    for place, slots in graph.inputs.items():
+        for edges in slots.values():
             before = [e.source for e in edges if (e.lag or 0) > 0]
             for edge in edges:
                 leaf = edge.source.nodes.get(None)

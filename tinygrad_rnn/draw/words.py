@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def base_of(name: str) -> str:
 
     Letters stay on the line, b_h and b_y: Unicode has no subscript y, and they should look alike.
     """
-    name = printable(name[: 2 * LONGEST].removesuffix("_t"))
+    name = name[: 2 * LONGEST]
+    name = printable(name.removesuffix("_t") or name)
     if name == "loss":
         return "L"
     if name.endswith("_hat") and len(name) > 4:
@@ -161,7 +163,7 @@ def width_of(text: str, bold: bool = False) -> float:
 
     Generous, because an engine without Helvetica takes a wider face.
     """
-    points = sum(_width(c) for c in text)
+    points = fsum(_width(c) for c in text)  # rounded alike in every version of Python
     return points * 1.08 if bold else points
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import textwrap
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -68,7 +70,19 @@ class Options:
                 words.append(f"--{field}={value}")
         if self.text is not None:
             words += ["--", self.text] if self.text.startswith("-") else [self.text]
-        return shlex.join(words)
+        return " ".join(map(_shell_word, words))
+
+
+def _shell_word(word: str) -> str:
+    """A word as a shell reads it, on one line and in letters that can be printed."""
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = (c if c.isprintable() and c not in "\\'" else _escaped(c) for c in word)
+    return f"$'{''.join(plain)}'"
+
+
+def _escaped(c: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
 
 
 def run(options: Options) -> int:
@@ -164,7 +178,8 @@ def _save(found: report.Findings, options: Options, folder: Path) -> str:
     remedy = _draw(found.four.picture, folder)
     picture = None if remedy else PICTURE
     words = report.markdown(found, options.command(), picture, remedy)
-    (folder / REPORT).write_text(words, encoding="utf-8")
+    # A command line may hold bytes that are no text; a path of such bytes is in the report.
+    (folder / REPORT).write_text(words, encoding="utf-8", errors="replace")
     characters = np.array(found.corpus.vocabulary.characters)
     weights: dict[str, Any] = found.network.arrays()
     np.savez(folder / WEIGHTS, characters=characters, **weights)
@@ -190,11 +205,15 @@ def _draw(picture: Picture, folder: Path) -> str:
 
 @contextmanager
 def _results_in(out: Path) -> Iterator[Path]:
-    """A folder to write results in, which are moved to `out` if the block ends well."""
-    made = [parent for parent in (out, *out.parents) if not parent.exists()]
+    """A folder to write results in, which are moved to `out` if the block ends well.
+
+    Files of the same names are replaced. No file is deleted: it may be none of ours.
+    """
+    made: list[Path] = []
     folder = None
     try:
         with _explained(out):
+            made += [parent for parent in (out, *out.parents) if not parent.exists()]
             out.mkdir(parents=True, exist_ok=True)
             for name in FILES:
                 if (out / name).is_dir():
@@ -203,18 +222,31 @@ def _results_in(out: Path) -> Iterator[Path]:
                     )
             folder = Path(tempfile.mkdtemp(dir=out, prefix=".unfinished-"))
         yield folder
-        with _explained(out):
+        with _undisturbed(), _explained(out):
             for name in FILES:
                 if (folder / name).exists():
                     os.replace(folder / name, out / name)
-                else:
-                    (out / name).unlink(missing_ok=True)  # from an earlier study
     finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        for parent in made:
-            with suppress(OSError):  # it is not empty: there are results
-                parent.rmdir()
+        with _undisturbed():
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):  # it is not empty: there are results
+                    parent.rmdir()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C does nothing in this block. It is short, and half of it is worse than all of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C never comes here, and only the main thread may set what it does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        # None is a handler that was not set from Python and can't be set again from here.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 @contextmanager

@@ -52,16 +52,23 @@ def split(text: str, name: str, held_out: float = 0.1) -> Corpus:
 def read(path: str | os.PathLike[str]) -> str:
     """The text of a UTF-8 file, its line ends as newlines. A `TextError` if it is not one."""
     name = os.fspath(path) or "''"
+    missing = f"{name}: there is no such file; give the path of a text file"
+    if not os.fspath(path):  # to Path, this is the current folder
+        raise TextError(missing)
+    file = Path(path)
     try:
-        data = Path(path).read_bytes()
+        device = file.is_char_device() or file.is_block_device()  # it may have no end
+        data = b"" if device else file.read_bytes()
     except FileNotFoundError:
-        raise TextError(f"{name}: there is no such file; give the path of a text file") from None
+        raise TextError(missing) from None
     except IsADirectoryError:
         raise TextError(f"{name}: this is a folder; give one of the text files in it") from None
     except OSError as error:
         raise TextError(f"{name}: can't be read ({error.strerror}); give another file") from None
     except ValueError:  # a NUL in the path
         raise TextError(f"{name!r}: this is no path of a file; give a text file") from None
+    if device:
+        raise TextError(f"{name}: this is not a text file, but a device; give a text file")
     if not data:
         raise TextError(f"{name}: the file is empty; give a text of {SHORTEST:,} characters")
     if b"\0" in data:
