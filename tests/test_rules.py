@@ -117,8 +117,8 @@ SAMPLES: dict[Any, list[tuple[Callable[..., Any], tuple[np.ndarray, ...]]]] = {
         (lambda x: x[[0, 0, -1]], (normal(3, 2),)),
         (lambda x: x[np.array([0, 1]), 1:], (normal(3, 2),)),
         (lambda x: x[x.data > 0], (np.array([[1.0, -1.0], [2.0, 3.0]]),)),
-        (lambda x: tg.embedding(x, CLASSES), (normal(3, 2),)),
     ],
+    rules.embedding: [(lambda x: tg.embedding(x, CLASSES), (normal(3, 2),))],
     rules.scatter: [
         (lambda g: rules.scatter(g, index=(1, slice(None)), shape=(3, 2)), (normal(2),)),
         (lambda g: rules.scatter(g, np.array([1, 1]), index=rules.LOOKUP, shape=(3, 2)), (

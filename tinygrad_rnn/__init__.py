@@ -7,11 +7,12 @@ differentiation of what the loop recorded is backpropagation through time.
 from . import bptt, nn, optim
 from .draw import GraphvizNotFound, draw
 from .engine.check import check_gradients
-from .engine.functions import add_n, concatenate, embedding, stack, where
+from .engine.functions import add_n, concatenate, stack, where
 from .engine.gradients import grad, hvp, jacobian, jvp, vjp
 from .engine.record import no_grad, scope, steps
 from .engine.rules import (
     cross_entropy,
+    embedding,
     log_softmax,
     logsumexp,
     one_hot,

@@ -13,27 +13,11 @@ from .record import composites, primitives
 from .tensor import Tensor, as_array, from_array
 
 
-def embedding(table: Any, ids: Any) -> Any:
-    """The rows of a (K, D) table for integers (…) in 0 … K−1, as (…, D).
-
-    An IndexError names an integer outside 0 … K−1, and its place.
-    """
-    if not isinstance(table, (Tensor, np.ndarray)):
-        table = np.asarray(table)
-    if not isinstance(ids, (Tensor, np.ndarray)):
-        ids = np.asarray(ids, dtype=None if len(ids) else np.int64)
-    if table.ndim != 2:
-        raise ValueError(f"embedding: the table is (K, D), not of shape {table.shape}")
-    rules.check_range("id", as_array(ids), len(table))
-    return rules.getitem(table, ids, index=rules.LOOKUP)
-
-
 def add_n(terms: Sequence[Any]) -> Any:
     """The sum of one or more terms of one shape, as one node."""
-    if not len(terms) or len({np.shape(term) for term in terms}) != 1:
-        raise ValueError(
-            f"add_n: terms of one shape are wanted, not {[np.shape(term) for term in terms]}"
-        )
+    shapes = {as_array(term).shape for term in terms}
+    if len(shapes) != 1:
+        raise ValueError(f"add_n: one or more terms of one shape are wanted, not of {shapes}")
     return rules.add_n(*terms)
 
 

@@ -108,7 +108,8 @@ class _Recorder(threading.local):
         self.label = label
 
     def leave(self, label: Label) -> None:
-        self.labels[:] = [other for other in self.labels if other is not label]
+        if label in self.labels:  # it isn't, where another thread ends a loop of this one
+            self.labels.remove(label)
         self.label = self.labels[-1]
 
 

@@ -204,7 +204,7 @@ def cross_entropy(z: Any, classes: Any, *, reduction: str = "mean") -> Any:
 
 def check_range(what: str, x: Any, size: int) -> Any:
     """x as int64; an IndexError if one of the integers is not in 0 … size−1."""
-    if x.dtype.kind not in "iu":
+    if x.dtype.kind not in "iu" and x.size:
         raise TypeError(f"{what}: integers are wanted, not {x.dtype}")
     signed = x.astype(np.int64, copy=False)
     unsigned = signed.view(np.uint64)  # what is negative is large now
@@ -219,6 +219,17 @@ def one_hot(classes: Any, *, size: int, dtype: Any = np.float64) -> Any:
     """Integers (…) in 0 … size−1 to (…, size): 1 at the class, 0 elsewhere."""
     check_range("class", classes, size)
     return (classes[..., None] == np.arange(size)).astype(dtype)
+
+
+@primitive
+def embedding(table: Any, ids: Any) -> Any:
+    """The rows of a (K, D) table for integers (…) in 0 … K−1, as (…, D).
+
+    An IndexError names an integer outside 0 … K−1, and its place.
+    """
+    if table.ndim != 2:
+        raise ValueError(f"the table is (K, D), not of shape {table.shape}")
+    return table.take(check_range("id", ids, len(table)), axis=0)
 
 
 class _Array:
@@ -237,8 +248,6 @@ def getitem(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
     """x[index]. Index arrays are inputs, since they are data; `ARRAY` keeps their places in
     `index`.
     """
-    if index == LOOKUP and arrays[0].dtype.kind != "b" and x.ndim:
-        return x.take(arrays[0], axis=0)
     return x[_filled(index, arrays)]
 
 
@@ -391,8 +400,9 @@ rule(np.transpose,    lambda g, y, x, axes=None: np.transpose(g, inverse(axes, x
 rule(np.swapaxes,     lambda g, y, x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
 rule(np.moveaxis,     lambda g, y, x, source=0, destination=0: np.moveaxis(g, destination, source))
 rule(np.flip,         lambda g, y, x, axis=None: np.flip(g, axis))
+rule(embedding,       lambda g, y, table, ids: looked_up(g, table, ids), None)
 rule_of_many(getitem, getitem, lambda slot, g, y, x, *arrays, index=():
-                                   scattered(g, x, arrays, index))
+                                   scatter(g, *arrays, index=index, shape=x.shape))
 rule_of_many(scatter, scatter, lambda slot, g, y, values, *arrays, index=(), shape=():
                                    getitem(g, *arrays, index=index))
 rule_of_many(np.concatenate, lambda *xs, axis=0: np.concatenate(xs, axis),
@@ -492,13 +502,8 @@ def part(g: Any, slot: int, xs: tuple[Any, ...], axis: int | None) -> Any:
     return along(g, axis, slice(start, start + xs[slot].shape[axis]))
 
 
-def scattered(g: Any, x: Any, arrays: tuple[Any, ...], index: tuple[Any, ...]) -> Any:
-    """`scatter`, put off where rows of a matrix were looked up."""
-    if (
-        index == LOOKUP
-        and x.ndim == 2
-        and isinstance(g, np.ndarray)
-        and arrays[0].dtype.kind != "b"
-    ):
-        return Product(arrays[0].reshape(-1), g.reshape(-1, x.shape[1]), x.shape)
-    return scatter(g, *arrays, index=index, shape=x.shape)
+def looked_up(g: Any, table: Any, ids: Any) -> Any:
+    """dL/d(table): each row of g added to the row of the table that it was looked up from."""
+    if isinstance(g, np.ndarray):
+        return Product(ids.reshape(-1), g.reshape(ids.size, table.shape[1]), table.shape)
+    return scatter(g, ids, index=LOOKUP, shape=table.shape)

@@ -90,7 +90,7 @@ def total(terms: list[Any]) -> Any:
     """The sum of arrays and products; the products are done as one, with their rows stacked."""
     products = [term for term in terms if isinstance(term, Product)]
     if not products:
-        return add_n(*terms)
+        return terms[0] + terms[1] if len(terms) == 2 else add_n(*terms)
     rest = [term for term in terms if not isinstance(term, Product)]
     parts = sums_of_products(products) + rest
     return parts[0] if len(parts) == 1 else add_n(*parts)

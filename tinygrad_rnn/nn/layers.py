@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..engine.functions import embedding
+from ..engine.rules import embedding
 from ..engine.tensor import Parameter
 from .init import uniform
 from .module import Module
