@@ -217,3 +217,63 @@ def test_mixed_precision_gradients_have_the_dtype_of_their_tensor() -> None:
     assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
     (b @ a).sum().backward()
     assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+
+
+# ------------------------------------------------------------------------ hooks, retained gradients
+
+
+def test_hooks_run_once_with_the_total_gradient_and_may_replace_it() -> None:
+    x = scalar(3.0)
+    y = x * x
+    seen: list[float] = []
+    y.register_hook(lambda g: seen.append(g.item()))
+    y.register_hook(lambda g: g * 10.0)
+    x.register_hook(lambda g: seen.append(g.item()))
+    (y + y * 2.0).backward()
+    assert seen == [3.0, 180.0]
+    assert x.grad.item() == 180.0
+
+
+def test_a_hook_on_a_recorded_pass_is_differentiated_through() -> None:
+    x = scalar(2.0)
+    y = x * x
+    y.register_hook(lambda g: g * y.detach())
+    (g,) = tg.grad(y, x, create_graph=True)
+    assert g.item() == 16.0
+    (second,) = tg.grad(g, x)
+    assert second.item() == 8.0
+
+
+def test_hooks_are_refused_where_they_would_never_run_or_change_the_shape() -> None:
+    with pytest.raises(RuntimeError, match="no gradient is wanted"):
+        tg.tensor(1.0).register_hook(print)
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    y.register_hook(lambda g: g.sum())
+    with pytest.raises(ValueError, match=r"shape \(2,\) became \(\)"):
+        y.sum().backward()
+
+
+def test_retained_gradients_of_what_was_computed() -> None:
+    x = scalar(3.0)
+    y = x * x
+    z = y * 2.0
+    y.retain_grad()
+    y.retain_grad()
+    x.retain_grad()
+    z.backward(retain_graph=True)
+    assert (y.grad.item(), x.grad.item(), z.grad) == (2.0, 12.0, None)
+    z.backward()
+    assert (y.grad.item(), x.grad.item()) == (4.0, 24.0)
+
+
+def test_retaining_a_gradient_keeps_no_graph_alive() -> None:
+    gc.disable()
+    try:
+        y = scalar(3.0) * 2.0
+        y.retain_grad()
+        watch = weakref.ref(y)
+        del y
+        assert watch() is None
+    finally:
+        gc.enable()

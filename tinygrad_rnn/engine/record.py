@@ -176,6 +176,7 @@ class Node:
         has released the graph.
     arguments: the arrays of the inputs, as they were when the value was computed.
     attributes: the keyword arguments, such as axis.
+    hooks: called with the node and its complete adjoint; what is not None replaces the adjoint.
     number: newer nodes have larger ones.
     label, site, ordinal: when it was made, by which call, as which of the nodes of its line.
     """
@@ -187,6 +188,7 @@ class Node:
         "inputs",
         "arguments",
         "attributes",
+        "hooks",
         "number",
         "label",
         "site",
@@ -200,6 +202,7 @@ class Node:
     inputs: tuple[Any, ...] | None
     arguments: Sequence[Any]
     attributes: dict[str, Any]
+    hooks: list[Callable[[Node, Any], Any]] | None
     number: int
     label: Label
     site: Site

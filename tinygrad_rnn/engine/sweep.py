@@ -56,6 +56,9 @@ def adjoints(
             g = terms[0]
             if len(terms) > 1 or isinstance(g, Product):
                 g = total(terms)
+        for hook in node.hooks or ():
+            changed = hook(node, g)
+            g = g if changed is None else changed
         primitive = node.primitive
         if primitive is None or node in wanted:
             found[node] = g

@@ -62,6 +62,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     out.inputs = inputs
     out.arguments = arrays
     out.attributes = attributes
+    out.hooks = None
     out.grad = None
     out._name = None
     stamp(out, 3)  # the caller, seen from `stamp`: behind this function and the operator
@@ -76,6 +77,7 @@ def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3)
     out.primitive = None
     out.inputs = out.arguments = ()
     out.attributes = _NONE
+    out.hooks = None
     out.grad = None
     out._name = name
     stamp(out, depth)
@@ -146,6 +148,7 @@ class Tensor(Node):
         self.primitive = None
         self.inputs = self.arguments = ()
         self.attributes = _NONE
+        self.hooks = None
         self.grad = None
         self._name = _named(name)
         stamp(self, 2)
@@ -277,13 +280,36 @@ class Tensor(Node):
             record=create_graph, retain=retain_graph or create_graph,
         )  # fmt: skip
         for leaf, g in found.items():
-            assert isinstance(leaf, Tensor)
-            g = as_gradient(g)
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            _accumulate(leaf, g)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self.grad = None
+
+    def retain_grad(self) -> None:
+        """Have `.grad` set by `backward` as for a leaf, though this tensor was computed."""
+        if self.primitive is not None and _accumulate not in (self.hooks or ()):
+            self.hooks = [*(self.hooks or ()), _accumulate]
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> None:
+        """Call hook(dL/d(this)) once in each pass, with the sum of all terms.
+
+        What it returns, if not None, takes the place of that gradient. Keep no reference to this
+        tensor in the hook, or the recording lives until the garbage collector finds it.
+        """
+
+        def call(node: Node, g: Any) -> Any:
+            changed = hook(g if isinstance(g, Tensor) else from_array(np.array(g).view()))
+            if changed is None or isinstance(g, Tensor):
+                return changed
+            array = as_array(changed)
+            if array.shape != g.shape:
+                raise ValueError(f"hook: a gradient of shape {g.shape} became {array.shape}")
+            return array.astype(g.dtype, copy=False)
+
+        if not self.requires_grad:
+            raise RuntimeError(f"register_hook: no gradient is wanted for {_what(self)}")
+        self.hooks = [*(self.hooks or ()), call]
 
     # ---------------------------------------------------------------------------------------- NumPy
 
@@ -586,6 +612,11 @@ def seed(output: Tensor, gradient: Any, record: bool, keyword: str = "gradient")
 
 def as_array(x: Any) -> npt.NDArray[Any]:
     return x.array if isinstance(x, Tensor) else np.asarray(x)
+
+
+def _accumulate(x: Any, g: Any) -> None:
+    g = as_gradient(g)
+    x.grad = g if x.grad is None else x.grad + g
 
 
 def as_gradient(g: Any) -> Tensor:
