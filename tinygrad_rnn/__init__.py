@@ -7,9 +7,10 @@ differentiation of what the loop recorded is backpropagation through time.
 from . import bptt, nn, optim
 from .draw import GraphvizNotFound, draw
 from .engine.check import check_gradients
+from .engine.describe import describe
 from .engine.functions import add_n, concatenate, stack, where
 from .engine.gradients import grad, hvp, jacobian, jvp, vjp
-from .engine.record import no_grad, scope, steps
+from .engine.record import no_grad, scope, steps, trace_errors
 from .engine.rules import (
     cross_entropy,
     embedding,
@@ -34,6 +35,7 @@ __all__ = [
     "check_gradients",
     "concatenate",
     "cross_entropy",
+    "describe",
     "draw",
     "embedding",
     "grad",
@@ -54,6 +56,7 @@ __all__ = [
     "stack",
     "steps",
     "tensor",
+    "trace_errors",
     "vjp",
     "where",
 ]

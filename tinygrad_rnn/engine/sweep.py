@@ -43,6 +43,7 @@ def adjoints(
     for output, seed in zip(outputs, seeds, strict=True):
         pending[output].append(seed)
     found: dict[Node, Any] = {}
+    tracing = recorder.tracing
 
     while nodes:
         node = nodes.pop()
@@ -80,6 +81,8 @@ def adjoints(
                 term = vjps[slot](g, y, *arguments, **attributes)
                 if term.shape != array.shape or term.dtype is not array.dtype:
                     term = unbroadcast(term, array)
+            if tracing:
+                _trace(term, g, node, slot)
             arrived = pending[x]
             arrived.append(term)
             if len(arrived) == SUM_AFTER and not record:
@@ -112,6 +115,23 @@ def unbroadcast(term: Any, array: Any) -> Any:
     if term.shape != shape:
         term = term.reshape(shape)
     return term if term.dtype == array.dtype else astype(term, dtype=array.dtype)
+
+
+def _trace(term: Any, g: Any, node: Node, slot: int) -> None:
+    """A FloatingPointError if this term is the first that is not finite."""
+    arrays = [x.array if isinstance(x, Node) else x for x in (term, g)]
+    if isinstance(term, Product):
+        arrays[0] = total([term])
+    if np.isfinite(arrays[0]).all() or not np.isfinite(arrays[1]).all():
+        return
+    made = node.primitive.name if node.primitive else "a leaf"
+    when = f" at time step {node.step}" if node.step is not None else ""
+    scope = f" in {'.'.join(node.scope)}" if node.scope else ""
+    file, line = node.site.line
+    raise FloatingPointError(
+        f"the derivative of {made} for argument {slot}{when}{scope} is not finite, though the "
+        f"gradient that came in is; recorded at {file}:{line}"
+    )
 
 
 def _depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:
