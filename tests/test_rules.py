@@ -267,6 +267,8 @@ def test_arguments_are_as_numpy_has_them() -> None:
         np.clip(x, tg.tensor(0.0), 1)
     with pytest.raises(TypeError, match="matmul"):
         2 @ x
+    with pytest.raises(TypeError, match="softmax: takes 2 arguments, not 3"):
+        tg.softmax(x, 0, 1)
 
 
 def test_a_list_of_axes_changed_later_changes_no_gradient() -> None:

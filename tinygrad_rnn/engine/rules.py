@@ -4,8 +4,9 @@ A rule maps g = dL/dy, the value y and the arguments of y = f(a, b, …) to dL/d
 written with NumPy's own functions and operators, so the same text computes when it is fed arrays
 and records itself when it is fed tensors: gradients of gradients need nothing more.
 
-A rule need not undo broadcasting nor mind the dtype: the sweep fits each term to its argument. This
-file does not know what a tensor is, nor in which order the rules are applied.
+A rule need not undo broadcasting nor mind the dtype: the sweep brings each term to the shape and
+dtype of its argument. This file does not know what a tensor is, nor in which order the rules are
+applied.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def call(*inputs: Any, **given: Any) -> Any:
         if len(inputs) > count and not variadic:
+            if len(inputs) > len(parameters):
+                raise TypeError(
+                    f"{entry.name}: takes {len(parameters)} arguments, not {len(inputs)}"
+                )
             given |= zip(attributes, inputs[count:], strict=False)
             inputs = inputs[:count]
         for x in inputs:
