@@ -142,6 +142,42 @@ SAMPLES: dict[Any, list[tuple[Callable[..., Any], tuple[np.ndarray, ...]]]] = {
         (np.dot, (normal(2, 2, 3), normal(2, 3, 2))),
         (lambda x: np.dot(x, 2.0), (normal(2),)),
     ],
+    np.tensordot: [
+        (np.tensordot, (normal(2, 3, 4), normal(3, 4, 2))),
+        (lambda a, b: np.tensordot(a, b, 1), (normal(2, 3), normal(3, 2))),
+        (lambda a, b: np.tensordot(a, b, ((0, -1), (1, 0))), (normal(2, 3, 4), normal(4, 2))),
+    ],
+    np.std: [(np.std, (normal(2, 3),)), (lambda x: np.std(x, axis=1, ddof=1), (normal(2, 3),))],
+    np.linalg.norm: [
+        (np.linalg.norm, (normal(2, 3),)),
+        (lambda x: np.linalg.norm(x, axis=1, keepdims=True), (normal(2, 3),)),
+    ],
+    np.take: [
+        (lambda x: np.take(x, [3, 0, 3]), (normal(2, 3),)),
+        (lambda x: np.take(x, [[0, -1]], axis=1), (normal(2, 3),)),
+    ],
+    np.take_along_axis: [
+        (lambda x: np.take_along_axis(x, np.array([[2, 2], [0, 1]]), 1), (normal(2, 3),)),
+        (lambda x: np.take_along_axis(x, np.array([4, 4]), None), (normal(2, 3),)),
+    ],
+    np.repeat: [
+        (lambda x: np.repeat(x, 2), (normal(2, 3),)),
+        (lambda x: np.repeat(x, [1, 0, 2], axis=-1), (normal(2, 3),)),
+    ],
+    np.tile: [(lambda x: np.tile(x, 2), (normal(2, 3),)), (
+        lambda x: np.tile(x, (2, 1, 3)), (normal(2, 3),))],
+    np.roll: [
+        (lambda x: np.roll(x, 2), (normal(2, 3),)),
+        (lambda x: np.roll(x, (1, -1), (0, 1)), (normal(2, 3),)),
+    ],
+    np.split: [
+        (lambda x: np.split(x, 2, axis=1)[1], (normal(2, 4),)),
+        (lambda x: np.split(x, [1, 3])[1], (normal(4, 2),)),
+    ],
+    np.pad: [
+        (lambda x: np.pad(x, 1), (normal(2, 3),)),
+        (lambda x: np.pad(x, ((0, 1), (2, 0)), constant_values=5.0), (normal(2, 3),)),
+    ],
     np.outer: [(np.outer, (normal(2), normal(3)))],
 }  # fmt: skip
 CASES = [
@@ -206,6 +242,20 @@ def test_complex_step_agrees_to_rounding(ours: Any, plain: Any) -> None:
     np.testing.assert_allclose(x.grad, expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("f", "arrays"), [p for p in CASES if p.id.split("-")[0] in {f.__name__ for f in composites}]
+)
+def test_composites_compute_what_numpy_computes(f: Any, arrays: tuple[np.ndarray, ...]) -> None:
+    ours = f(*(tg.tensor(a) for a in arrays))
+    np.testing.assert_allclose(ours.data, f(*arrays), rtol=1e-13)
+
+
+def test_gelu() -> None:
+    x = tg.tensor(normal(4), requires_grad=True)
+    tg.check_gradients(tg.gelu, x)
+    np.testing.assert_allclose(tg.gelu([0.0, 1.0, -1.0]), [0.0, 0.841192, -0.158808], atol=1e-6)
+
+
 # ---------------------------------------------------------------------------------- at the kinks
 
 
@@ -228,6 +278,8 @@ def test_the_kinks() -> None:
     with np.errstate(divide="ignore"):
         assert slope(np.sqrt, [0.0]) == [np.inf]
     assert slope(np.prod, [0.0, 2.0, 3.0]) == [6, 0, 0]
+    assert slope(np.std, [2.0, 2.0]) == [0, 0]
+    assert slope(np.linalg.norm, [0.0, 0.0]) == [0, 0]
 
 
 def test_nan_is_passed_on_to_gradients() -> None:

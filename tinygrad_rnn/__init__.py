@@ -6,9 +6,10 @@ differentiation of what the loop recorded is backpropagation through time.
 
 from . import bptt, nn, optim
 from .draw import GraphvizNotFound, draw
+from .engine import composed as _composed  # noqa: F401 (enters NumPy's functions into the table)
 from .engine.check import check_gradients
 from .engine.describe import describe
-from .engine.functions import add_n, concatenate, stack, where
+from .engine.functions import add_n, concatenate, gelu, stack, where
 from .engine.gradients import grad, hvp, jacobian, jvp, vjp
 from .engine.record import no_grad, scope, steps, trace_errors
 from .engine.rules import (
@@ -38,6 +39,7 @@ __all__ = [
     "describe",
     "draw",
     "embedding",
+    "gelu",
     "grad",
     "hvp",
     "jacobian",

@@ -1,16 +1,15 @@
-"""What is composed of primitives, and what NumPy's functions of that name do when fed tensors."""
+"""Functions of the public interface that NumPy has under another name or form, or not at all."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import rules
-from .record import composites, primitives
-from .tensor import Tensor, as_array, from_array
+from .tensor import as_array
 
 
 def add_n(terms: Sequence[Any]) -> Any:
@@ -40,91 +39,10 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return np.where(condition, a, b)
 
 
-# ------------------------------------------------------------------------ NumPy functions, composed
+def gelu(x: Any) -> Any:
+    """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), elementwise.
 
-
-def composed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Register what a NumPy function does when it is fed tensors."""
-
-    def register(ours: Callable[..., Any]) -> Callable[..., Any]:
-        composites[function] = ours
-        return ours
-
-    return register
-
-
-def _refuse(function: str, **arguments: Any) -> None:
-    for name, value in arguments.items():
-        if value is not None:
-            raise TypeError(f"np.{function} of tensors does not take {name}=")
-
-
-@composed(np.where)
-def where_or_places(condition: Any, *branches: Any) -> Any:
-    """Between two branches, or, without any, the places where the condition holds, as arrays."""
-    if not branches:
-        return np.nonzero(as_array(condition))
-    return Tensor.apply(primitives[np.where], (condition, *branches), {})
-
-
-@composed(np.prod)
-def prod(
-    a: Tensor, axis: Any = None, dtype: None = None, out: None = None, keepdims: bool = False
-) -> Any:
-    """The product over all axes, an axis or a tuple of axes; its gradient is exact where a factor
-    is 0.
-
-    Multiplies the two halves until one factor is left, so no division is needed to leave one out.
+    The tanh form of x Φ(x). Hendrycks, Gimpel 2016, arXiv 1606.08415, section 2.
     """
-    _refuse("prod", dtype=dtype, out=out)
-    x = a
-    if x.dtype.kind != "f":
-        return from_array(np.prod(x.array, axis, keepdims=keepdims))
-    axes = rules.axes_of(axis, x.ndim)
-    kept = [i for i in range(x.ndim) if i not in axes]
-    factors: Tensor = x.transpose(*axes, *kept).reshape(
-        math.prod(x.shape[i] for i in axes), *(x.shape[i] for i in kept)
-    )
-    if not len(factors):
-        factors = factors.sum(axis=0, keepdims=True) + 1
-    while len(factors) > 1:
-        half, odd = divmod(len(factors), 2)
-        rest = factors[2 * half :]
-        factors = factors[:half] * factors[half : 2 * half]
-        if odd:
-            factors = concatenate([factors, rest])
-    return rules.expand(factors[0], x, axis, keepdims=False) if keepdims else factors[0]
-
-
-@composed(np.var)
-def var(
-    a: Tensor,
-    axis: Any = None,
-    dtype: None = None,
-    out: None = None,
-    ddof: int = 0,
-    keepdims: bool = False,
-) -> Any:
-    """The variance over all axes, an axis or a tuple of axes, divided by n − ddof."""
-    _refuse("var", dtype=dtype, out=out)
-    x = a
-    y = ((x - x.mean(axis, keepdims=True)) ** 2).sum(axis, keepdims)
-    return y / max(x.size / max(y.size, 1) - ddof, 0.0)
-
-
-@composed(np.dot)
-def dot(a: Any, b: Any) -> Any:
-    """The sum over the last axis of a and the last but one of b; a product with a scalar."""
-    if not np.ndim(a) or not np.ndim(b):
-        return a * b
-    if np.ndim(b) <= 2:
-        return a @ b
-    columns = np.moveaxis(b, -2, 0)
-    product = a @ np.reshape(columns, (columns.shape[0], -1))
-    return np.reshape(product, (*np.shape(a)[:-1], *columns.shape[1:]))
-
-
-@composed(np.outer)
-def outer(a: Any, b: Any) -> Any:
-    """a_i b_j, of the two arrays laid flat."""
-    return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))

@@ -46,7 +46,7 @@ primitives: dict[Callable[..., Any], Primitive] = {}
 """The table, by public function: `primitives[np.tanh]`. rules.py fills it."""
 
 composites: dict[Callable[..., Any], Callable[..., Any]] = {}
-"""NumPy functions that are composed of primitives, and by what. functions.py fills it."""
+"""NumPy functions that are composed of primitives, and by what. composed.py fills it."""
 
 
 def primitive_of(function: Callable[..., Any]) -> Primitive:
