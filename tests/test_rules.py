@@ -142,6 +142,14 @@ SAMPLES: dict[Any, list[tuple[Callable[..., Any], tuple[np.ndarray, ...]]]] = {
         (np.dot, (normal(2, 2, 3), normal(2, 3, 2))),
         (lambda x: np.dot(x, 2.0), (normal(2),)),
     ],
+    rules.einsum: [
+        (lambda a, b: np.einsum("ij,jk->ik", a, b), (normal(2, 3), normal(3, 2))),
+        (lambda a, b: np.einsum("bij, bj", a, b), (normal(2, 3, 2), normal(2, 2))),
+        (lambda a, b: np.einsum("ij,k->k", a, b), (normal(2, 3), normal(2))),
+        (lambda *xs: np.einsum("i,ij,j->", *xs), (normal(2), normal(2, 3), normal(3))),
+        (lambda a: np.einsum("ijk->kj", a), (normal(2, 3, 2),)),
+    ],
+    np.einsum: [(lambda a: np.einsum("ij->ji", a), (normal(2, 3),))],
     np.tensordot: [
         (np.tensordot, (normal(2, 3, 4), normal(3, 4, 2))),
         (lambda a, b: np.tensordot(a, b, 1), (normal(2, 3), normal(3, 2))),
@@ -319,6 +327,11 @@ def test_arguments_are_as_numpy_has_them() -> None:
         np.clip(x, tg.tensor(0.0), 1)
     with pytest.raises(TypeError, match="matmul"):
         2 @ x
+    for subscripts in ("ii->i", "...i->i"):
+        with pytest.raises(TypeError, match="ellipsis or a diagonal"):
+            np.einsum(subscripts, x)
+    with pytest.raises(ValueError, match="einsum"):
+        np.einsum("ijk->i", x)
     with pytest.raises(TypeError, match="softmax: takes 2 arguments, not 3"):
         tg.softmax(x, 0, 1)
 

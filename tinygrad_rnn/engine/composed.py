@@ -103,6 +103,20 @@ def outer(a: Any, b: Any) -> Any:
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
 
 
+@composed(np.einsum)
+def einsum(subscripts: Any, *operands: Any) -> Any:
+    """The sum of products that the subscripts say, "ij,jk->ik". No ellipsis, and no diagonals."""
+    if not isinstance(subscripts, str):
+        raise TypeError("np.einsum of tensors takes its subscripts as a string first")
+    text = subscripts.replace(" ", "")
+    inputs, arrow, out = text.partition("->")
+    if not arrow:
+        out = "".join(sorted(c for c in set(inputs) - {","} if inputs.count(c) == 1))
+    if "." in text or any(len(set(one)) < len(one) for one in inputs.split(",")):
+        raise TypeError(f"np.einsum of tensors: {subscripts!r} has an ellipsis or a diagonal")
+    return rules.einsum(*operands, subscripts=f"{inputs}->{out}")
+
+
 @composed(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """The sum over pairs of axes, as one product of matrices."""

@@ -237,6 +237,12 @@ def embedding(table: Any, ids: Any) -> Any:
     return table.take(check_range("id", ids, len(table)), axis=0)
 
 
+@primitive
+def einsum(*operands: Any, subscripts: str) -> Any:
+    """`np.einsum`, with the output's subscripts told and no letter twice in one operand."""
+    return np.einsum(subscripts, *operands)
+
+
 class _Array:
     """Stands in an index where `getitem` is to put its next index array."""
 
@@ -410,6 +416,8 @@ rule_of_many(getitem, getitem, lambda slot, g, y, x, *arrays, index=():
                                    scatter(g, *arrays, index=index, shape=x.shape))
 rule_of_many(scatter, scatter, lambda slot, g, y, values, *arrays, index=(), shape=():
                                    getitem(g, *arrays, index=index))
+rule_of_many(einsum, einsum, lambda slot, g, y, *xs, subscripts="":
+                                 einsum_of_others(slot, g, xs, subscripts))
 rule_of_many(np.concatenate, lambda *xs, axis=0: np.concatenate(xs, axis),
                              lambda slot, g, y, *xs, axis=0: part(g, slot, xs, axis))
 rule_of_many(np.stack,       lambda *xs, axis=0: np.stack(xs, axis),
@@ -485,6 +493,17 @@ def transposed_times(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 rule(np.matmul, times_transposed, transposed_times)
 primitive_of(np.matmul).function = matmul
+
+
+def einsum_of_others(slot: int, g: Any, xs: tuple[Any, ...], subscripts: str) -> Any:
+    """dL/d(operand `slot`): the sum over products of g with the other operands."""
+    *letters, out = subscripts.replace("->", ",").split(",")
+    own = letters.pop(slot)
+    others = [x for i, x in enumerate(xs) if i != slot]
+    reached = "".join(c for c in own if c in "".join([out, *letters]))
+    term = einsum(g, *others, subscripts=f"{','.join([out, *letters])}->{reached}")
+    sizes = tuple(n if c in reached else 1 for c, n in zip(own, xs[slot].shape, strict=True))
+    return np.broadcast_to(np.reshape(term, sizes), xs[slot].shape)
 
 
 def inverse(axes: Any, ndim: int) -> Any:
