@@ -16,7 +16,7 @@ from typing import Any
 
 from ..engine.record import Node
 from ..fold import FoldedGraph, FoldedNode, fold, lag_of
-from .sums import SUMS, absorbed_sums
+from .sums import absorbed_sums, is_sum
 from .words import (
     INFIX,
     at_step,
@@ -161,7 +161,7 @@ class _Composer:
 
     def sums_over_steps(self, node: Node) -> bool:
         """Whether a node outside the steps sums what several of them made."""
-        if node.primitive is None or node.primitive.name not in SUMS:
+        if not is_sum(node):
             return False
         steps = {x.step for x in self.terms.get(node, ()) if x.step is not None}
         return len(steps) > 1 and self.columns[node][0] % 2 != 1

@@ -30,12 +30,13 @@ def absorbed_sums(
                 reader[x] = node
     into: dict[Node, Node] = {}
     for node in reversed(nodes):
-        if uses.get(node) != 1 or not _is_sum(node) or not _is_sum(reader[node]):
+        if uses.get(node) != 1 or not is_sum(node) or not is_sum(reader[node]):
             continue
         if not keep(node, reader[node]):
             into[node] = into.get(reader[node], reader[node])
     return into
 
 
-def _is_sum(node: Node) -> bool:
+def is_sum(node: Node) -> bool:
+    """Whether a node adds its inputs."""
     return node.primitive is not None and node.primitive.name in SUMS

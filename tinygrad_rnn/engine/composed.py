@@ -50,13 +50,12 @@ def prod(
     Multiplies the two halves until one factor is left, so no division is needed to leave one out.
     """
     _refuse("prod", dtype=dtype, out=out)
-    x = a
-    if x.dtype.kind != "f":
-        return from_array(np.prod(x.array, axis, keepdims=keepdims))
-    axes = rules.axes_of(axis, x.ndim)
-    kept = [i for i in range(x.ndim) if i not in axes]
-    factors: Any = x.transpose(*axes, *kept).reshape(
-        math.prod(x.shape[i] for i in axes), *(x.shape[i] for i in kept)
+    if a.dtype.kind != "f":
+        return from_array(np.prod(a.array, axis, keepdims=keepdims))
+    axes = rules.axes_of(axis, a.ndim)
+    kept = [i for i in range(a.ndim) if i not in axes]
+    factors: Any = a.transpose(*axes, *kept).reshape(
+        math.prod(a.shape[i] for i in axes), *(a.shape[i] for i in kept)
     )
     if not len(factors):
         factors = factors.sum(axis=0, keepdims=True) + 1
@@ -66,7 +65,7 @@ def prod(
         factors = factors[:half] * factors[half : 2 * half]
         if odd:
             factors = np.concatenate([factors, rest])
-    return rules.expand(factors[0], x, axis, keepdims=False) if keepdims else factors[0]
+    return rules.expand(factors[0], a, axis, keepdims=False) if keepdims else factors[0]
 
 
 @composed(np.var)
@@ -80,9 +79,8 @@ def var(
 ) -> Any:
     """The variance over all axes, an axis or a tuple of axes, divided by n − ddof."""
     _refuse("var", dtype=dtype, out=out)
-    x = a
-    y = ((x - x.mean(axis, keepdims=True)) ** 2).sum(axis, keepdims)
-    return y / max(x.size / max(y.size, 1) - ddof, 0.0)
+    y = ((a - a.mean(axis, keepdims=True)) ** 2).sum(axis, keepdims)
+    return y / max(a.size / max(y.size, 1) - ddof, 0.0)
 
 
 @composed(np.dot)
@@ -224,9 +222,8 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """The parts of an array along an axis: so many equal ones, or cut at the indices."""
     parts = np.split(np.arange(ary.shape[axis]), indices_or_sections)
-    (axis,) = rules.axes_of(axis, ary.ndim)
-    before = (slice(None),) * axis
-    return [ary[(*before, slice(int(p[0]), int(p[-1]) + 1) if len(p) else slice(0))] for p in parts]
+    cuts = [slice(int(p[0]), int(p[-1]) + 1) if len(p) else slice(0) for p in parts]
+    return [rules.along(ary, axis, cut) for cut in cuts]
 
 
 @composed(np.pad)

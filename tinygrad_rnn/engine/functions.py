@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import rules
-from .tensor import as_array
+from .tensor import Tensor, as_array
 
 
 def add_n(terms: Sequence[Any]) -> Any:
@@ -44,5 +44,5 @@ def gelu(x: Any) -> Any:
 
     The tanh form of x Φ(x). Hendrycks, Gimpel 2016, arXiv 1606.08415, section 2.
     """
-    x = x if hasattr(x, "dtype") else np.asarray(x)
+    x = x if isinstance(x, Tensor) else np.asarray(x)
     return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))

@@ -63,11 +63,10 @@ def vjp(
     y = f(*fresh)
 
     def pull_back(v: Any) -> tuple[Tensor, ...]:
-        if not y.requires_grad:
-            return tuple(from_array(np.zeros_like(x.array)) for x in fresh)
-        found = grad(y, fresh, [v], retain_graph=True, allow_unused=True)
-        pairs = zip(found, fresh, strict=True)
-        return tuple(from_array(np.zeros_like(x.array)) if g is None else g for g, x in pairs)
+        found: Sequence[Tensor | None] = [None] * len(fresh)
+        if y.requires_grad:
+            found = grad(y, fresh, [v], retain_graph=True, allow_unused=True)
+        return tuple(_or_zeros(g, x) for g, x in zip(found, fresh, strict=True))
 
     return y.detach(), pull_back
 
@@ -86,9 +85,8 @@ def jvp(
         raise ValueError(f"jvp: {len(inputs)} inputs want as many tangents, not {len(tangents)}")
     fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
     y = f(*fresh)
-    zeros = from_array(np.zeros_like(y.array))
     if not y.requires_grad:
-        return y, zeros
+        return y, _or_zeros(None, y)
     v = Tensor(np.zeros_like(y.array), requires_grad=True)
     rows = grad(y, fresh, [v], create_graph=True, allow_unused=True)
     reached = [(g, as_array(u)) for g, u in zip(rows, tangents, strict=True) if g is not None]
@@ -97,10 +95,10 @@ def jvp(
             raise ValueError(f"jvp: a tangent of shape {u.shape} for an input of shape {g.shape}")
     reached = [(g, u) for g, u in reached if g.requires_grad]
     if not reached:
-        return y.detach(), zeros
+        return y.detach(), _or_zeros(None, y)
     outputs, seeds = zip(*reached, strict=True)
     (moved,) = grad(outputs, v, seeds, allow_unused=True)
-    return y.detach(), zeros if moved is None else moved
+    return y.detach(), _or_zeros(moved, y)
 
 
 def jacobian(output: Tensor, input: Tensor) -> Tensor:
@@ -119,7 +117,10 @@ def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
     fresh = Tensor(x, requires_grad=True, name=x.name)
     (g,) = grad(f(fresh), fresh, create_graph=True)
     assert g is not None
-    if not g.requires_grad:
-        return from_array(np.zeros_like(fresh.array))
-    (product,) = grad(g, fresh, [v], allow_unused=True)
-    return from_array(np.zeros_like(fresh.array)) if product is None else product
+    product = grad(g, fresh, [v], allow_unused=True)[0] if g.requires_grad else None
+    return _or_zeros(product, fresh)
+
+
+def _or_zeros(g: Tensor | None, x: Tensor) -> Tensor:
+    """g, or zeros like x where nothing depends on x."""
+    return from_array(np.zeros_like(x.array)) if g is None else g

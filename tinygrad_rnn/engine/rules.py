@@ -31,13 +31,15 @@ def rule(function: Callable[..., Any], *vjps: Rule | None) -> None:
     entry.keywords = _keywords(next(vjp for vjp in vjps if vjp is not None))
 
 
-def rule_of_many(function: Callable[..., Any], compute: Rule, vjp: Rule) -> None:
+def rule_of_many(
+    function: Callable[..., Any], vjp: Rule, compute: Callable[..., Any] | None = None
+) -> None:
     """Enter a primitive of any number of arguments: `vjp(slot, g, y, *arguments, **attributes)`.
 
-    `compute` takes the arguments one by one, where the public function may take a sequence of them.
+    `compute` takes the arguments one by one, where the public function takes a sequence of them.
     """
     entry = primitive_of(function)
-    entry.function = compute
+    entry.function = compute or entry.function
     entry.vjps = EverySlot(vjp)
     entry.variadic = True
     entry.keywords = _keywords(vjp)
@@ -114,7 +116,7 @@ def add_n(*terms: Any) -> Any:
 @primitive
 def astype(x: Any, *, dtype: Any) -> Any:
     """x in another dtype."""
-    return np.asarray(x).astype(dtype)
+    return x.astype(dtype)
 
 
 @primitive
@@ -354,7 +356,7 @@ rule(np.remainder, lambda g, y, a, b: g,
 rule(np.where,    None,
                   lambda g, y, condition, a, b: np.where(condition, g, 0.0),
                   lambda g, y, condition, a, b: np.where(condition, 0.0, g))
-rule_of_many(add_n, add_n, lambda slot, g, y, *terms: g)
+rule_of_many(add_n, lambda slot, g, y, *terms: g)
 
 # ------------------------------------------------------------------------------------- one argument
 
@@ -412,16 +414,16 @@ rule(np.swapaxes,     lambda g, y, x, axis1=0, axis2=1: np.swapaxes(g, axis1, ax
 rule(np.moveaxis,     lambda g, y, x, source=0, destination=0: np.moveaxis(g, destination, source))
 rule(np.flip,         lambda g, y, x, axis=None: np.flip(g, axis))
 rule(embedding,       lambda g, y, table, ids: looked_up(g, table, ids), None)
-rule_of_many(getitem, getitem, lambda slot, g, y, x, *arrays, index=():
-                                   scatter(g, *arrays, index=index, shape=x.shape))
-rule_of_many(scatter, scatter, lambda slot, g, y, values, *arrays, index=(), shape=():
-                                   getitem(g, *arrays, index=index))
-rule_of_many(einsum, einsum, lambda slot, g, y, *xs, subscripts="":
-                                 einsum_of_others(slot, g, xs, subscripts))
-rule_of_many(np.concatenate, lambda *xs, axis=0: np.concatenate(xs, axis),
-                             lambda slot, g, y, *xs, axis=0: part(g, slot, xs, axis))
-rule_of_many(np.stack,       lambda *xs, axis=0: np.stack(xs, axis),
-                             lambda slot, g, y, *xs, axis=0: along(g, axis, slot))
+rule_of_many(getitem, lambda slot, g, y, x, *arrays, index=():
+                          scatter(g, *arrays, index=index, shape=x.shape))
+rule_of_many(scatter, lambda slot, g, y, values, *arrays, index=(), shape=():
+                          getitem(g, *arrays, index=index))
+rule_of_many(einsum,  lambda slot, g, y, *xs, subscripts="":
+                          einsum_of_others(slot, g, xs, subscripts))
+rule_of_many(np.concatenate, lambda slot, g, y, *xs, axis=0: part(g, slot, xs, axis),
+             compute=lambda *xs, axis=0: np.concatenate(xs, axis))
+rule_of_many(np.stack, lambda slot, g, y, *xs, axis=0: along(g, axis, slot),
+             compute=lambda *xs, axis=0: np.stack(xs, axis))
 
 # ----------------------------------------------------------------------------- without a derivative
 
