@@ -161,3 +161,26 @@ def test_the_picture_shows_four_steps_and_each_parameter_once():
     assert "h₄" in source
     assert "h₅" not in source
     assert source.count("5×6  ×4") + source.count("5×6 ×4") <= 1
+
+
+def test_training_carries_the_state_over_and_cuts_its_history(monkeypatch):
+    network = study.Network.at_random(5, 3, np.random.default_rng(0))
+    given, returned = [], []
+    forward = study.Network.forward
+
+    def watched(self, xs, ys, h):
+        given.append(h)
+        L, h = forward(self, xs, ys, h)
+        returned.append(h)
+        return L, h
+
+    monkeypatch.setattr(study.Network, "forward", watched)
+    monkeypatch.setattr(study, "STREAMS", 2)
+    monkeypatch.setattr(study, "STEPS", 4)
+    ids = np.arange(25) % 4  # two streams of 12: three chunks a round
+    assert len(list(study.train(network, ids, updates=5))) == 5
+    pairs = zip(given[1:], returned[:-1], strict=True)
+    carried = [np.array_equal(h.data, before.data) for h, before in pairs]
+    assert carried == [True, True, False, True]
+    assert not given[3].data.any(), "a round begins at h_0 = 0"
+    assert all(h.primitive is None for h in given), "no chunk reaches back into the one before"
