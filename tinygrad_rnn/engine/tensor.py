@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .record import Node, Primitive, composites, primitive_of, primitives, recorder, stamp
+from .record import Node, Primitive, composites, primitive_of, primitives, recorder, retained, stamp
 from .rules import ARRAY, astype, getitem
 from .sweep import adjoints
 
@@ -288,8 +288,8 @@ class Tensor(Node):
 
     def retain_grad(self) -> None:
         """Have `.grad` set by `backward` as for a leaf, though this tensor was computed."""
-        if self.primitive is not None and _accumulate not in (self.hooks or ()):
-            self.hooks = [*(self.hooks or ()), _accumulate]
+        if self.primitive is not None and retained not in (self.hooks or ()):
+            self.hooks = [*(self.hooks or ()), retained]
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> None:
         """Call hook(dL/d(this)) once in each pass, with the sum of all terms.
