@@ -308,29 +308,30 @@ def mean(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
 class Product:
     """Aᵀ G, put off: a sum of such products over time is one product of their stacked rows.
 
-    Rows of A that are one-hot are kept as integers: (rows,) stands for (rows, M).
+    Rows of A that are one-hot are kept as integers: (rows,) stands for (rows, M). G may have one
+    more axis in front, of many adjoints; the product has it too.
     """
 
     __slots__ = ("a", "dtype", "g", "shape")
 
     def __init__(self, a: Any, g: Any, shape: tuple[int, ...]) -> None:
         self.a = a  # (rows, M) or (rows,)
-        self.g = g  # (rows, N)
-        self.shape = shape  # (M, N)
+        self.g = g  # (…, rows, N)
+        self.shape = g.shape[:-2] + shape  # (…, M, N)
         self.dtype = g.dtype
 
 
 def sums_of_products(products: list[Product]) -> list[Any]:
     """Σ Aᵀ G of one shape: one array for the products of rows, one for those of one-hot rows."""
-    M, N = products[0].shape
+    shape = products[0].shape
     sums = []
     for ndim in (2, 1):
         alike = [product for product in products if product.a.ndim == ndim]
         if not alike:
             continue
         a = np.concatenate([product.a for product in alike])
-        g = np.concatenate([product.g for product in alike])
-        sums.append(np.dot(a.T, g) if ndim == 2 else scatter(g, a, index=LOOKUP, shape=(M, N)))
+        g = np.concatenate([product.g for product in alike], axis=-2)
+        sums.append(matmul(a.T, g) if ndim == 2 else scatter(g, a, index=LOOKUP, shape=shape))
     return sums
 
 
@@ -495,7 +496,7 @@ def transposed_times(g: Any, y: Any, a: Any, b: Any) -> Any:
         return a * g[..., None] if b.ndim == 1 else a[:, None] * g[..., None, :]
     if b.ndim == 1:
         return (a.mT @ g[..., None])[..., 0]
-    if isinstance(g, np.ndarray) and g.ndim == a.ndim == 2:
+    if isinstance(g, np.ndarray) and a.ndim == b.ndim == 2:
         return Product(a, g, b.shape)
     return a.mT @ g
 
