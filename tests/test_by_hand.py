@@ -1,4 +1,4 @@
-"""The witness, against the complex step."""
+"""The witness, against the complex step, against itself by another way, and in its corners."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ def copies(weights: Any, T: int) -> Any:
     return [np.stack([w] * T) for w in weights]
 
 
+def random_lecture(seed: int) -> Any:
+    T, B, D, H, K = np.random.default_rng(seed).integers(1, (13, 4, 7, 8, 6))
+    return lecture(T, B, D, H, K, seed)
+
+
+def assert_equal(gradients: Any, expected: Any) -> None:
+    assert gradients.keys() == expected.keys()
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=0, atol=1e-12, err_msg=name)
+
+
 # -------------------------------------------------------------------- against the complex step
 
 
@@ -43,3 +54,107 @@ def test_the_gradient(slot: int) -> None:
     loss, gradients = by_hand.backward(x, y, h0, *weights)
     assert loss == pytest.approx(L(weights[slot]), abs=1e-12)
     np.testing.assert_allclose(gradients[NAMES[slot]], complex_step(L, weights[slot]), atol=1e-12)
+
+
+@pytest.mark.parametrize("slot", range(5))
+@pytest.mark.parametrize("shape", [(4, 2, 3, 4, 3), (6, 1, 2, 3, 2), (1, 1, 1, 1, 1)])
+def test_each_term_is_the_derivative_of_one_loss_for_one_copy(shape: Any, slot: int) -> None:
+    x, y, h0, *weights = lecture(*shape)
+    each = copies(weights, len(x))
+
+    def losses(c: np.ndarray) -> Any:
+        return losses_of_copies(x, y, h0, *(c if i == slot else v for i, v in enumerate(each)))
+
+    expected = complex_step(losses, each[slot])  # (T, T, *shape): a loss per row, a copy per column
+    C = by_hand.terms(x, y, h0, *weights)[NAMES[slot]]
+    np.testing.assert_allclose(C, expected, rtol=0, atol=1e-12)
+
+
+def test_jacobians_and_their_products() -> None:
+    x, y, h0, V, W, U, b_h, b_y = lecture(T=5, B=3, D=2, H=4, K=2)
+    T, B, _ = x.shape
+    h, _, _ = by_hand.forward(x, y, h0, V, W, U, b_h, b_y)
+    J = by_hand.jacobians(h, W)
+    P = by_hand.products(J)
+    assert (J.shape, P.shape) == ((5, 3, 4, 4), (6, 6, 3, 4, 4))
+
+    for k in range(T + 1):
+        for t in range(T + 1):
+
+            def state(h_k: Any, k: int = k, t: int = t) -> Any:
+                for i in range(k, t):
+                    h_k = np.tanh(x[i] @ V + h_k @ W + b_h)
+                return h_k
+
+            dh = complex_step(state, h[k]) if k <= t else np.zeros((3, 4, 3, 4))  # (B, H, B, H)
+            for b in range(B):
+                np.testing.assert_allclose(P[t, k, b], dh[b, :, b], rtol=0, atol=1e-12)
+                dh[b, :, b] = 0
+            assert not dh.any(), "one sequence of the batch moved another"
+    for t in range(1, T + 1):
+        np.testing.assert_array_equal(J[t - 1], P[t, t - 1])
+
+
+def test_immediate_derivatives() -> None:
+    x, y, h0, V, W, U, b_h, b_y = lecture(T=3, B=3, D=2, H=4, K=2)
+    h, _, _ = by_hand.forward(x, y, h0, V, W, U, b_h, b_y)
+    for k in range(1, 4):
+        x_k, before = x[k - 1], h[k - 1]
+        ours = by_hand.immediate(x_k, before, h[k])
+        plain = {
+            "W": complex_step(lambda W, x=x_k, h=before: np.tanh(x @ V + h @ W + b_h), W),
+            "V": complex_step(lambda V, x=x_k, h=before: np.tanh(x @ V + h @ W + b_h), V),
+            "b_h": complex_step(lambda b, x=x_k, h=before: np.tanh(x @ V + h @ W + b), b_h),
+        }
+        assert_equal(ours, plain)
+
+
+# ---------------------------------------------------------------------- the same by another way
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_terms_sum_to_the_gradient(seed: int) -> None:
+    problem = random_lecture(seed)
+    _, gradients = by_hand.backward(*problem)
+    C = by_hand.terms(*problem)
+    assert_equal({name: c.sum(axis=(0, 1)) for name, c in C.items()}, gradients)
+
+
+def test_which_terms_there_are() -> None:
+    C = by_hand.terms(*lecture(T=5))
+    for name, c in C.items():
+        filled = c.reshape(5, 5, -1).any(axis=-1)
+        shape = np.eye(5) if name in ("U", "b_y") else np.tri(5)
+        np.testing.assert_array_equal(filled, shape, err_msg=name)
+
+
+# ------------------------------------------------------------------------------------ the corners
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 3, 4, 3), (4, 1, 3, 4, 3), (4, 2, 3, 1, 3), (4, 2, 1, 4, 1), (1, 1, 1, 1, 1)]
+)
+def test_one_step_one_sequence_one_unit(shape: Any) -> None:
+    problem = lecture(*shape)
+    T = shape[0]
+    _, gradients = by_hand.backward(*problem)
+    C = by_hand.terms(*problem)
+    for name, w in zip(NAMES, problem[3:], strict=True):
+        assert gradients[name].shape == w.shape
+        assert C[name].shape == (T, T, *w.shape)
+    assert_equal({name: c.sum(axis=(0, 1)) for name, c in C.items()}, gradients)
+
+
+def test_float32_stays_float32_and_nothing_given_is_written_to() -> None:
+    problem = [a if a.dtype.kind == "i" else a.astype(np.float32) for a in lecture()]
+    for a in problem:
+        a.setflags(write=False)
+    x, _, h0, _, W, *_ = problem
+    h = by_hand.forward(*problem)[0]
+    assert by_hand.products(by_hand.jacobians(h, W)).dtype == np.float32
+    results = (
+        by_hand.immediate(x[0], h0, h[1]),
+        by_hand.backward(*problem)[1],
+        by_hand.terms(*problem),
+    )
+    assert {a.dtype for arrays in results for a in arrays.values()} == {np.dtype(np.float32)}
