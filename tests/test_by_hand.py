@@ -128,6 +128,15 @@ def test_which_terms_there_are() -> None:
         np.testing.assert_array_equal(filled, shape, err_msg=name)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_forward_mode_gives_the_same_gradient(seed: int) -> None:
+    problem = random_lecture(seed)
+    loss, gradients = by_hand.backward(*problem)
+    same_loss, same = by_hand.forward_mode(*problem)
+    assert loss == same_loss
+    assert_equal(same, gradients)
+
+
 # ------------------------------------------------------------------------------------ the corners
 
 
@@ -143,6 +152,7 @@ def test_one_step_one_sequence_one_unit(shape: Any) -> None:
         assert gradients[name].shape == w.shape
         assert C[name].shape == (T, T, *w.shape)
     assert_equal({name: c.sum(axis=(0, 1)) for name, c in C.items()}, gradients)
+    assert_equal(by_hand.forward_mode(*problem)[1], gradients)
 
 
 def test_float32_stays_float32_and_nothing_given_is_written_to() -> None:
@@ -155,6 +165,7 @@ def test_float32_stays_float32_and_nothing_given_is_written_to() -> None:
     results = (
         by_hand.immediate(x[0], h0, h[1]),
         by_hand.backward(*problem)[1],
+        by_hand.forward_mode(*problem)[1],
         by_hand.terms(*problem),
     )
     assert {a.dtype for arrays in results for a in arrays.values()} == {np.dtype(np.float32)}

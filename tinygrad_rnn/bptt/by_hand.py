@@ -2,8 +2,9 @@
 
 It is the witness of what the rest of the package gets from a recording by generic differentiation:
 the gradient of a shared parameter (`backward`), its terms, one by one (`terms`), the Jacobians that
-they came through (`jacobians`, `products`). This file imports nothing of this package, records
-nothing and differentiates nothing. Each line is one equation of the lecture, for the network
+they came through (`jacobians`, `products`), and the same gradient forwards in time
+(`forward_mode`). This file imports nothing of this package, records nothing and differentiates
+nothing. Each line is one equation of the lecture, for the network
 
     h_t = tanh(x_t V + h_{t-1} W + b_h)        ŷ_t = h_t U + b_y
     L_t = mean over the batch of −log softmax(ŷ_t)[y_t]        L = Σ_t L_t
@@ -167,3 +168,34 @@ def terms(
 
 def _zeros(leading: tuple[int, ...], **parameters: Array) -> dict[str, Array]:
     return {name: np.zeros(leading + p.shape, p.dtype) for name, p in parameters.items()}
+
+
+def forward_mode(
+    x: Array, y: Array, h0: Array, V: Array, W: Array, U: Array, b_h: Array, b_y: Array
+) -> tuple[float, dict[str, Array]]:
+    """The same as `backward`, going forwards in time: real-time recurrent learning (RTRL).
+
+    dh_t/dθ is carried along for θ = W, V, b_h, beside h_t. The past is never looked at again:
+
+        dh_0/dθ = 0
+        dh_t/dθ = ∂h_t/∂h_{t-1} · dh_{t-1}/dθ + ∂⁺h_t/∂θ
+        dL/dθ   = Σ_t ∂L_t/∂ŷ_t · ∂ŷ_t/∂h_t · dh_t/dθ
+
+    The method has to remember B·H numbers per weight, whatever T is, where `backward` has to
+    remember T states. (Here `forward` goes first all the same, to say its equations once.)
+    Arguments as for `forward`. Source: Williams and Zipser 1989, "A learning algorithm for
+    continually running fully recurrent neural networks", where the weights also move in each step.
+    """
+    h, p, losses = forward(x, y, h0, V, W, U, b_h, b_y)
+    dy_hat = _at_predictions(p, y)
+    dh = dy_hat @ U.T  # (T, B, H): ∂L_t/∂ŷ_t · ∂ŷ_t/∂h_t
+    J = jacobians(h, W)
+    d = _zeros((), U=U, W=W, V=V, b_h=b_h, b_y=b_y)
+    dh_dtheta = _zeros(h0.shape, W=W, V=V, b_h=b_h)  # (B, H, *shape of θ)
+    for t in range(1, len(x) + 1):
+        d["U"] += h[t].T @ dy_hat[t - 1]
+        d["b_y"] += dy_hat[t - 1].sum(axis=0)
+        for name, now in immediate(x[t - 1], h[t - 1], h[t]).items():
+            dh_dtheta[name] = np.einsum("bij,bj...->bi...", J[t - 1], dh_dtheta[name]) + now
+            d[name] += np.tensordot(dh[t - 1], dh_dtheta[name], axes=2)
+    return float(losses.sum()), d
