@@ -137,6 +137,77 @@ def test_forward_mode_gives_the_same_gradient(seed: int) -> None:
     assert_equal(same, gradients)
 
 
+# -------------------------------------------------------------------------------------- truncation
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 6, 7, 11, 12, 20])
+def test_equal_k1_and_k2_are_chunks_with_the_state_carried_over(k: int) -> None:
+    x, y, h, *weights = problem = lecture(T=12)
+    total, expected = 0.0, dict.fromkeys(NAMES, 0.0)
+    for start in range(0, 12, k):
+        xs, ys = x[start : start + k], y[start : start + k]
+        loss, gradients = by_hand.backward(xs, ys, h, *weights)
+        h = by_hand.forward(xs, ys, h, *weights)[0][-1]
+        total += loss
+        expected = {name: expected[name] + gradients[name] for name in NAMES}
+    loss, gradients = by_hand.truncated(*problem, k1=k, k2=k)
+    assert loss == pytest.approx(total, abs=1e-12)
+    assert_equal(gradients, expected)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_left_is_a_sum_of_terms(seed: int) -> None:
+    problem = random_lecture(seed)
+    T = len(problem[0])
+    C = by_hand.terms(*problem)
+    t, k = np.indices((T, T)) + 1
+    for k1 in range(1, T + 1):
+        end = -(-t // k1) * k1  # of the group that L_t is in, as if the last one were complete
+        for k2 in range(k1, T + 2):
+            left = k >= end - k2 + 1
+            expected = {name: c[left].sum(axis=0) for name, c in C.items()}
+            assert_equal(by_hand.truncated(*problem, k1=k1, k2=k2)[1], expected)
+
+
+def test_n_steps_back_from_every_loss() -> None:
+    problem = lecture(T=9)
+    C = by_hand.terms(*problem)
+    t, k = np.indices((9, 9))
+    for n in range(1, 10):
+        expected = {name: c[t - k < n].sum(axis=0) for name, c in C.items()}
+        assert_equal(by_hand.truncated(*problem, k1=1, k2=n)[1], expected)
+
+
+def test_chunks_are_not_n_steps_back_from_every_loss() -> None:
+    problem = lecture(T=8)
+    chunks = by_hand.truncated(*problem, k1=4, k2=4)[1]
+    sliding = by_hand.truncated(*problem, k1=1, k2=4)[1]
+    full = by_hand.backward(*problem)[1]
+    for name in ("W", "V", "b_h"):
+        pairs = (chunks, sliding), (chunks, full), (sliding, full)
+        assert all(np.abs(a[name] - b[name]).max() > 1e-3 for a, b in pairs)
+    for name in ("U", "b_y"):  # these need no time, so nothing of theirs is cut
+        np.testing.assert_allclose(chunks[name], full[name], atol=1e-12)
+        np.testing.assert_allclose(sliding[name], full[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_all_the_way_back_is_no_truncation(seed: int) -> None:
+    problem = random_lecture(seed)
+    T = len(problem[0])
+    loss, gradients = by_hand.backward(*problem)
+    for k1, k2 in ((T, T), (1, T), (T, 2 * T), (T + 3, T + 3)):
+        same_loss, same = by_hand.truncated(*problem, k1=k1, k2=k2)
+        assert same_loss == loss
+        assert_equal(same, gradients)
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(0, 3), (3, 2), (-1, -1)])
+def test_groups_that_would_lose_losses_are_refused(k1: int, k2: int) -> None:
+    with pytest.raises(ValueError, match=rf"1 <= k1 <= k2, not k1 = {k1} and k2 = {k2}"):
+        by_hand.truncated(*lecture(), k1=k1, k2=k2)
+
+
 # ------------------------------------------------------------------------------------ the corners
 
 
@@ -153,6 +224,7 @@ def test_one_step_one_sequence_one_unit(shape: Any) -> None:
         assert C[name].shape == (T, T, *w.shape)
     assert_equal({name: c.sum(axis=(0, 1)) for name, c in C.items()}, gradients)
     assert_equal(by_hand.forward_mode(*problem)[1], gradients)
+    assert_equal(by_hand.truncated(*problem, k1=T, k2=T)[1], gradients)
 
 
 def test_float32_stays_float32_and_nothing_given_is_written_to() -> None:
@@ -166,6 +238,7 @@ def test_float32_stays_float32_and_nothing_given_is_written_to() -> None:
         by_hand.immediate(x[0], h0, h[1]),
         by_hand.backward(*problem)[1],
         by_hand.forward_mode(*problem)[1],
+        by_hand.truncated(*problem, k1=2, k2=3)[1],
         by_hand.terms(*problem),
     )
     assert {a.dtype for arrays in results for a in arrays.values()} == {np.dtype(np.float32)}

@@ -2,9 +2,10 @@
 
 It is the witness of what the rest of the package gets from a recording by generic differentiation:
 the gradient of a shared parameter (`backward`), its terms, one by one (`terms`), the Jacobians that
-they came through (`jacobians`, `products`), and the same gradient forwards in time
-(`forward_mode`). This file imports nothing of this package, records nothing and differentiates
-nothing. Each line is one equation of the lecture, for the network
+they came through (`jacobians`, `products`), the same gradient forwards in time (`forward_mode`),
+and what is left of it when one doesn't go back all the way (`truncated`). This file imports nothing
+of this package, records nothing and differentiates nothing. Each line is one equation of the
+lecture, for the network
 
     h_t = tanh(x_t V + h_{t-1} W + b_h)        ŷ_t = h_t U + b_y
     L_t = mean over the batch of −log softmax(ŷ_t)[y_t]        L = Σ_t L_t
@@ -62,21 +63,8 @@ def backward(
 
     Source: Werbos 1990, "Backpropagation through time: what it does and how to do it".
     """
-    T = len(x)
     h, p, losses = forward(x, y, h0, V, W, U, b_h, b_y)
-    dy_hat = _at_predictions(p, y)
-    d = _zeros((), U=U, W=W, V=V, b_h=b_h, b_y=b_y)
-    da_next = np.zeros_like(h0)
-    for t in range(T, 0, -1):
-        d["U"] += h[t].T @ dy_hat[t - 1]
-        d["b_y"] += dy_hat[t - 1].sum(axis=0)
-        dh = dy_hat[t - 1] @ U.T + da_next @ W.T
-        da = dh * (1 - h[t] ** 2)
-        d["W"] += h[t - 1].T @ da
-        d["V"] += x[t - 1].T @ da
-        d["b_h"] += da.sum(axis=0)
-        da_next = da
-    return float(losses.sum()), d
+    return float(losses.sum()), _back_in_time(x, h, _at_predictions(p, y), W, U)
 
 
 def _at_predictions(p: Array, y: Array) -> Array:
@@ -85,6 +73,23 @@ def _at_predictions(p: Array, y: Array) -> Array:
     np.put_along_axis(one_hot, y[..., None], 1, axis=-1)
     dy_hat: Array = (p - one_hot) / p.shape[1]
     return dy_hat
+
+
+def _back_in_time(x: Array, h: Array, dy_hat: Array, W: Array, U: Array) -> dict[str, Array]:
+    """The equations of `backward` over the steps of x; h[0] is held constant."""
+    T = len(x)
+    da = np.zeros_like(h)  # (T+1, B, H): da[t] is dL/da_{t+1}, and nothing comes from after T
+    for t in range(T, 0, -1):
+        dh = dy_hat[t - 1] @ U.T + da[t] @ W.T
+        da[t - 1] = dh * (1 - h[t] ** 2)
+    da = da[:T]
+    return {
+        "U": np.einsum("tbi,tbj->ij", h[1:], dy_hat),
+        "W": np.einsum("tbi,tbj->ij", h[:-1], da),
+        "V": np.einsum("tbi,tbj->ij", x, da),
+        "b_h": np.einsum("tbj->j", da),
+        "b_y": np.einsum("tbj->j", dy_hat),
+    }
 
 
 def jacobians(h: Array, W: Array) -> Array:
@@ -198,4 +203,37 @@ def forward_mode(
         for name, now in immediate(x[t - 1], h[t - 1], h[t]).items():
             dh_dtheta[name] = np.einsum("bij,bj...->bi...", J[t - 1], dh_dtheta[name]) + now
             d[name] += np.tensordot(dh[t - 1], dh_dtheta[name], axes=2)
+    return float(losses.sum()), d
+
+
+def truncated(
+    x: Array, y: Array, h0: Array, V: Array, W: Array, U: Array, b_h: Array, b_y: Array,
+    *, k1: int, k2: int,
+) -> tuple[float, dict[str, Array]]:  # fmt: skip
+    """The loss L, and the gradients of truncated BPTT; otherwise as `backward`.
+
+    The losses are taken in groups of k1 steps (the last may be shorter). From the end e of a group
+    one goes back to step e − k2 + 1 and no further: h_{e-k2} is a constant.
+
+        k1 = k2          chunks, each with the state of the one before, detached
+        k1 = 1, k2 = n   n steps back from every loss: Σ of the `terms` with t − k < n
+        k1 = k2 ≥ T      all of it: `backward`
+
+    A shorter last group goes back to where it would if it were complete, so that chunks stay
+    chunks. With k2 < k1 nothing would reach the first losses of a group: a ValueError. Source:
+    Williams and Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent
+    network trajectories": their BPTT(h; h') has h = k2, h' = k1.
+    """
+    if not 1 <= k1 <= k2:
+        raise ValueError(f"truncated wants 1 <= k1 <= k2, not k1 = {k1} and k2 = {k2}")
+    h, p, losses = forward(x, y, h0, V, W, U, b_h, b_y)
+    dy_hat = _at_predictions(p, y)
+    d = _zeros((), U=U, W=W, V=V, b_h=b_h, b_y=b_y)
+    for before in range(0, len(x), k1):  # the group is the steps before + 1 … end
+        end = min(before + k1, len(x))
+        cut = max(before + k1 - k2, 0)  # h_cut is the constant
+        of_group = dy_hat[cut:end].copy()
+        of_group[: before - cut] = 0
+        for name, g in _back_in_time(x[cut:end], h[cut : end + 1], of_group, W, U).items():
+            d[name] += g
     return float(losses.sum()), d
