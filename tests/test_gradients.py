@@ -12,7 +12,7 @@ from tinygrad_rnn.bptt import by_hand
 from tinygrad_rnn.engine.check import differences
 from tinygrad_rnn.engine.gradients import push_forward
 
-from .oracles import complex_step, lecture
+from .oracles import lecture
 
 
 def unroll(x: Any, y: Any, h: Any, V: Any, W: Any, U: Any, b_h: Any, b_y: Any) -> Any:
@@ -36,25 +36,6 @@ def test_backward_is_the_lectures_derivation(seed: int) -> None:
     assert L.item() == pytest.approx(expected, abs=1e-12)
     for name, parameter in zip(("V", "W", "U", "b_h", "b_y"), parameters, strict=True):
         np.testing.assert_allclose(parameter.grad, gradients[name], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("slot", range(5))
-def test_the_derivation_by_hand_against_the_complex_step(slot: int) -> None:
-    x, y, h0, *weights = lecture()
-
-    def loss(w: np.ndarray) -> Any:
-        V, W, U, b_h, b_y = (w if i == slot else v for i, v in enumerate(weights))
-        h, L = h0, 0.0
-        for x_t, y_t in zip(x, y, strict=True):
-            h = np.tanh(x_t @ V + h @ W + b_h)
-            z = h @ U + b_y
-            p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-            L = L - np.log(p[np.arange(len(y_t)), y_t]).mean()
-        return L
-
-    _, gradients = by_hand.backward(x, y, h0, *weights)
-    name = ("V", "W", "U", "b_h", "b_y")[slot]
-    np.testing.assert_allclose(gradients[name], complex_step(loss, weights[slot]), atol=1e-12)
 
 
 def test_the_network_to_second_order() -> None:
