@@ -13,7 +13,7 @@ This file does not know what a tensor is, nor what becomes of an adjoint.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def adjoints(
     record: bool = False,
     retain: bool = False,
     many: bool = False,
-    stop: Collection[Node] = (),
+    stop: Set[Node] = frozenset(),
     itemised: dict[Node, list[Term]] | None = None,
 ) -> dict[Node, Any]:
     """dL/d(target) for each target that the outputs depend on; by default, for each leaf.
@@ -55,7 +55,7 @@ def adjoints(
         since = min((node.number for node in wanted), default=0)  # older ones lie on no way there
     nodes = history(*outputs, since=since)
     if targets is not None:
-        useful = _depending_on(wanted, nodes)
+        useful = depending_on(wanted, nodes)
     pending: defaultdict[Node, list[Any]] = defaultdict(list)
     for output, seed in zip(outputs, seeds, strict=True):
         pending[output].append(seed)
@@ -120,7 +120,7 @@ def pull_back(
     vjp = primitive.vjps[slot]
     if many and not primitive.many:
         rows = [vjp(row, y, *arguments, **node.attributes) for row in g]
-        term = np.stack([total([row]) if isinstance(row, Product) else row for row in rows])
+        term = np.stack([worked_out(row) for row in rows])
     else:
         term = vjp(g, y, *arguments, **node.attributes)
     array = inputs[slot].array
@@ -139,13 +139,17 @@ def total(terms: list[Any]) -> Any:
     return parts[0] if len(parts) == 1 else add_n(*parts)
 
 
+def worked_out(term: Any) -> Any:
+    """A term as an array, though it be a product that was put off."""
+    return total([term]) if isinstance(term, Product) else term
+
+
 def unbroadcast(term: Any, array: Any, many: bool = False) -> Any:
     """A term summed over the axes along which `array` was broadcast, in the array's dtype.
 
     many: the first axis of the term is that of the seeds, and stays.
     """
-    if isinstance(term, Product):
-        term = total([term])
+    term = worked_out(term)
     shape = (len(term), *array.shape) if many else array.shape
     if term.size != array.size * (len(term) if many else 1):
         first = int(many)
@@ -174,9 +178,7 @@ def _hooked(node: Node, g: Any, many: bool) -> Any:
 
 def _trace(term: Any, g: Any, node: Node, slot: int) -> None:
     """A FloatingPointError if this term is the first that is not finite."""
-    arrays = [x.array if isinstance(x, Node) else x for x in (term, g)]
-    if isinstance(term, Product):
-        arrays[0] = total([term])
+    arrays = [x.array if isinstance(x, Node) else worked_out(x) for x in (term, g)]
     if np.isfinite(arrays[0]).all() or not np.isfinite(arrays[1]).all():
         return
     made = node.primitive.name if node.primitive else "a leaf"
@@ -189,7 +191,7 @@ def _trace(term: Any, g: Any, node: Node, slot: int) -> None:
     )
 
 
-def _depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:
+def depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:
     """The targets, and which of the nodes (oldest first) were computed from them."""
     found = set(targets)
     for node in nodes:
