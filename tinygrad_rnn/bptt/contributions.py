@@ -22,6 +22,7 @@ from ..engine.rules import Product
 from ..engine.sweep import adjoints, total, worked_out
 from ..engine.tensor import Tensor, seed
 from ..tables import columns, heat_map
+from .plots import plot_bars, plot_triangle
 
 Array = npt.NDArray[Any]
 
@@ -180,10 +181,8 @@ class Contributions(Sequence[Use]):
 
         labels: what to write below each step, such as the characters that were read.
         """
-        from . import plots
-
         sizes = [float(np.linalg.norm(self.at(step))) for step in self.steps]
-        return plots.bars(self.steps, sizes, self.name, labels, ax)
+        return plot_bars(self.steps, sizes, self.name, labels, ax)
 
 
 def contributions(loss: Tensor, parameter: Tensor) -> Contributions:
@@ -340,9 +339,7 @@ class Triangle:
 
     def plot(self, ax: Any = None) -> Any:
         """A heat map of ‖C[t, k]‖, on a logarithmic scale. Returns matplotlib's axes."""
-        from . import plots
-
-        return plots.triangle(self.norms, self.times, self.name, ax)
+        return plot_triangle(self.norms, self.times, self.name, ax)
 
 
 def triangle(losses: Iterable[Tensor], parameter: Tensor) -> Triangle:

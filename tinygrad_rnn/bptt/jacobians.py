@@ -19,6 +19,7 @@ from ..engine.sweep import adjoints, total
 from ..engine.tensor import Tensor
 from ..tables import columns
 from .contributions import check_uses, listed, name_of, uses
+from .plots import plot_decay
 
 Array = npt.NDArray[Any]
 State = Tensor | tuple[Tensor, ...]
@@ -134,9 +135,7 @@ class Jacobians:
 
     def plot(self, ax: Any = None, label: str | None = None) -> Any:
         """The decay: norms against lag, on a logarithmic scale. Returns matplotlib's axes."""
-        from . import plots
-
-        return plots.decay(self.log_norms(), label, ax)
+        return plot_decay(self.log_norms(), label, ax)
 
 
 def jacobians(states: Iterable[State]) -> Jacobians:

@@ -34,7 +34,7 @@ def new_axes(ax: Any, size: tuple[float, float]) -> Any:
     return Figure(figsize=size, dpi=150, layout="constrained").add_subplot()
 
 
-def triangle(norms: Array, times: Sequence[int], name: str, ax: Any = None) -> Any:
+def plot_triangle(norms: Array, times: Sequence[int], name: str, ax: Any = None) -> Any:
     """‖C[t, k]‖ as a logarithmic heat map: losses downwards, uses to the right, 0 left blank."""
     ax = new_axes(ax, (5.0, 4.2))
     from matplotlib.colors import LogNorm
@@ -58,7 +58,7 @@ def triangle(norms: Array, times: Sequence[int], name: str, ax: Any = None) -> A
     return ax
 
 
-def decay(log_norms: Array, label: str | None = None, ax: Any = None) -> Any:
+def plot_decay(log_norms: Array, label: str | None = None, ax: Any = None) -> Any:
     """Norms against lag on a logarithmic scale: every product a dot, the geometric mean a line."""
     ax = new_axes(ax, (5.5, 3.8))
     colour, dashes = CURVES[len(ax.lines) // 2 % len(CURVES)]
@@ -76,7 +76,7 @@ def decay(log_norms: Array, label: str | None = None, ax: Any = None) -> Any:
     return ax
 
 
-def bars(
+def plot_bars(
     steps: Sequence[int], sizes: Sequence[float], name: str, labels: Sequence[str] | None = None,
     ax: Any = None,
 ) -> Any:  # fmt: skip
