@@ -35,6 +35,17 @@ def recorded(T: int, B: int, H: int) -> tuple[list[tg.Tensor], tg.Tensor, tg.Par
     return losses, tg.add_n(losses), W
 
 
+def calls(losses: list[tg.Tensor], L: tg.Tensor, W: tg.Parameter) -> list[Callable[[], Any]]:
+    """What is timed, in the order of the columns."""
+    return [
+        lambda: tg.grad(L, W, retain_graph=True),
+        lambda: tg.bptt.contributions(L, W),
+        lambda: np.asarray(tg.bptt.contributions(L, W)),
+        lambda: tg.bptt.triangle(losses, W).norms,
+        lambda: tg.bptt.triangle(losses, W).terms,
+    ]
+
+
 def medians(calls: list[Callable[[], Any]], rounds: int) -> list[float]:
     """Seconds of each call, the calls taking turns."""
     seconds: list[list[float]] = [[] for _ in calls]
@@ -53,17 +64,7 @@ def main() -> None:
     names = ["grad of W", "contributions", "their .grad", "triangle .norms", "… .terms too"]
     print(f"{'(T, B, H)':<16}" + "".join(f"{name:>20}" for name in names))
     for T, B, H in SIZES:
-        losses, L, W = recorded(T, B, H)
-        seconds = medians(
-            [
-                lambda: tg.grad(L, W, retain_graph=True),
-                lambda: tg.bptt.contributions(L, W),
-                lambda: np.asarray(tg.bptt.contributions(L, W)),
-                lambda: tg.bptt.triangle(losses, W).norms,
-                lambda: tg.bptt.triangle(losses, W).terms,
-            ],
-            rounds,
-        )
+        seconds = medians(calls(*recorded(T, B, H)), rounds)
         cells = [f"{1e3 * s:.1f} ms {s / seconds[0]:.2f}×" for s in seconds]
         print(f"{(T, B, H)!s:<16}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.record import Node
-from ..fold import FoldedGraph, FoldedNode, fold, lag_of
+from ..places import Place, Places, group, lag_of
 from .sums import absorbed_sums, is_sum
 from .words import (
     INFIX,
@@ -111,7 +111,7 @@ class _Composer:
 
     def __init__(self, roots: Sequence[Node]) -> None:
         self.roots = set(roots)
-        self.graph = graph = fold(*roots)
+        self.graph = graph = group(*roots)
         self.nodes = nodes = sorted(graph.of, key=lambda node: node.number)
         self.names = names_of(nodes)
         self.initials = _initials(graph, self.names)
@@ -272,9 +272,9 @@ class _Composer:
 # --------------------------------------------------------------------------------- initial states
 
 
-def _initials(graph: FoldedGraph, names: dict[Node, str]) -> dict[Node, FoldedNode]:
+def _initials(graph: Places, names: dict[Node, str]) -> dict[Node, Place]:
     """The leaves that stand in for the step before the first, with the place they stand in for."""
-    found: dict[Node, FoldedNode] = {}
+    found: dict[Node, Place] = {}
     named = {base_of(names[x]): place for place in graph.nodes for x in place.nodes.values()
              if x.step is not None and x in names and x.primitive}  # fmt: skip
     for place, slots in graph.inputs.items():
@@ -301,7 +301,7 @@ def _unnamed(array: Any) -> str:
     return f"array {shape_of(array)}".rstrip()
 
 
-def _initial_name(node: Node | None, state: FoldedNode, names: dict[Node, str]) -> str:
+def _initial_name(node: Node | None, state: Place, names: dict[Node, str]) -> str:
     """h₀, by the name of the leaf or else of the state."""
     known = [names[x] for x in (node, *state.nodes.values()) if x is not None and x in names]
     return at_step(known[0].rstrip("0").removesuffix("_") or known[0], 0) if known else ""
@@ -311,9 +311,9 @@ def _initial_name(node: Node | None, state: FoldedNode, names: dict[Node, str]) 
 
 
 def _columns(
-    graph: FoldedGraph,
+    graph: Places,
     nodes: list[Node],
-    initials: dict[Node, FoldedNode],
+    initials: dict[Node, Place],
     members: dict[Node, list[Node]],
     uses: dict[Node, list[Node]],
 ) -> dict[Node, Column]:
@@ -353,7 +353,7 @@ def _columns(
     return columns
 
 
-def _stages(graph: FoldedGraph) -> dict[int | None, int]:
+def _stages(graph: Places) -> dict[int | None, int]:
     """The stage of each loop. A loop that reads another step by step shares its columns."""
     reads: dict[int | None, dict[int | None, set[int | None]]] = {}
     for place in graph.nodes:

@@ -8,7 +8,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw.sums import absorbed_sums
 from tinygrad_rnn.engine.record import history
-from tinygrad_rnn.fold import fold, heights
+from tinygrad_rnn.places import group, heights
 
 
 def network(T=4, running=False):
@@ -34,7 +34,7 @@ def by_operation(graph, name):
 
 def test_the_nodes_of_a_place_are_one_node_for_each_step():
     root = network(4)
-    graph = fold(root)
+    graph = group(root)
     assert set(graph.of) == set(history(root))
     for place in graph.nodes:
         assert list(place.nodes) == ([None] if place.shared else [1, 2, 3, 4])
@@ -45,7 +45,7 @@ def test_the_nodes_of_a_place_are_one_node_for_each_step():
 
 
 def test_an_edge_has_a_slot_a_lag_and_the_steps_of_its_reader():
-    graph = fold(network(4))
+    graph = group(network(4))
     (tanh,) = by_operation(graph, "tanh")
     (product,) = (p for p in by_operation(graph, "matmul") if len(graph.inputs[p][0]) == 2)
     first, later = graph.inputs[product][0]
@@ -58,7 +58,7 @@ def test_an_edge_has_a_slot_a_lag_and_the_steps_of_its_reader():
 
 
 def test_rows_rise_along_the_edges_inside_a_step():
-    graph = fold(network(4))
+    graph = group(network(4))
     inside = [edge for edge in graph.edges if edge.lag == 0]
     assert inside
     for edge in inside:
@@ -68,7 +68,7 @@ def test_rows_rise_along_the_edges_inside_a_step():
 
 
 def test_a_running_total_reads_its_own_step_before():
-    graph = fold(network(4, running=True))
+    graph = group(network(4, running=True))
     (total,) = (
         p for p in by_operation(graph, "add") if any(e.source is p for e in graph.inputs[p][0])
     )
@@ -83,7 +83,7 @@ def test_two_loops_on_one_line_are_two_sets_of_places():
     for _ in range(2):
         for _, x in tg.steps([1.0, 2.0]):
             state = state * x
-    graph = fold(state)
+    graph = group(state)
     assert [list(place.nodes) for place in graph.nodes] == [[None], [1, 2], [1, 2]]
     assert len({place.loop for place in graph.nodes[1:]}) == 2
 
@@ -97,7 +97,7 @@ def test_no_node_is_lost_when_a_graph_is_differentiated_twice():
     total.backward(create_graph=True)
     total.backward(create_graph=True)
     nodes = history(x.grad)
-    graph = fold(x.grad)
+    graph = group(x.grad)
     assert sum(len(place.nodes) for place in graph.nodes) == len(nodes)
 
 
@@ -108,7 +108,7 @@ def test_a_recording_that_was_looked_at_is_freed_at_once():
     gc.disable()
     try:
         picture = tg.draw(y)
-        fold(y)
+        group(y)
         del y
         assert not any(reference() for reference in recorded)
         assert picture.source
@@ -135,7 +135,7 @@ def test_a_long_graph_takes_linear_time_and_no_recursion(shape):
     for _ in range(60 if shape == "doubling" else 50_000):
         y = {"chain": np.tanh, "doubling": lambda y: y + y, "sum": lambda y: y + x}[shape](y)
     start = time.perf_counter()
-    graph = fold(y)
+    graph = group(y)
     absorbed_sums(history(y), [y], lambda node, reader: False)
     assert time.perf_counter() - start < 10
     assert max(place.row for place in graph.nodes) == len(graph.nodes) - 1

@@ -1,8 +1,8 @@
-"""The fold: which nodes of a recording are one line of code at different time steps.
+"""Places: which nodes of a recording are one line of code at different time steps.
 
-The nodes made by one place in the code, one per step, are one `FoldedNode`; what was made outside
-the steps is shared, and stands alone. An edge from step s to step t is an edge between places with
-the lag t − s. Pictures start here, and whatever else wants the loop that made a recording.
+The nodes made by one place in the code, one per step, are one `Place`; what was made outside the
+steps is shared, and stands alone. An edge from step s to step t is an edge between places with the
+lag t − s. The unrolled picture starts here, and the fold, which insists on one lag per edge.
 
 This file only groups: it changes nothing, merges nothing and refuses nothing. It does not know what
 a primitive computes.
@@ -20,7 +20,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(eq=False, slots=True)
-class FoldedNode:
+class Place:
     """What one place in the code made: a node per step, or one shared node, whose step is None."""
 
     place: tuple[Any, ...]
@@ -35,42 +35,42 @@ class FoldedNode:
 
 
 @dataclass(eq=False, slots=True)
-class FoldedEdge:
+class PlaceEdge:
     """An argument slot of a place that reads another place, always at one lag.
 
     `lag` is None where either end is shared. `steps` are the steps of the reader, in order.
     """
 
-    source: FoldedNode
-    target: FoldedNode
+    source: Place
+    target: Place
     slot: int
     lag: int | None
     steps: list[int | None] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
-class FoldedGraph:
+class Places:
     """A recording by places: the places oldest first, the place of every node, and the edges.
 
     The edges are kept here, by reader and argument slot, and not in the places that they join: that
     would be a cycle, which would keep the recording until the garbage collector comes by.
     """
 
-    nodes: list[FoldedNode] = field(default_factory=list)
-    of: dict[Node, FoldedNode] = field(default_factory=dict)
-    inputs: dict[FoldedNode, dict[int, list[FoldedEdge]]] = field(default_factory=dict)
+    nodes: list[Place] = field(default_factory=list)
+    of: dict[Node, Place] = field(default_factory=dict)
+    inputs: dict[Place, dict[int, list[PlaceEdge]]] = field(default_factory=dict)
 
     @property
-    def edges(self) -> list[FoldedEdge]:
+    def edges(self) -> list[PlaceEdge]:
         """All the edges, by their readers."""
         return [e for slots in self.inputs.values() for edges in slots.values() for e in edges]
 
 
-def fold(*roots: Node) -> FoldedGraph:
+def group(*roots: Node) -> Places:
     """Group what the roots were computed from by the places in the code that made it."""
     recorded = history(*roots)
-    graph = FoldedGraph()
-    places: dict[Hashable, FoldedNode] = {}
+    graph = Places()
+    places: dict[Hashable, Place] = {}
     met: dict[Hashable, int] = {}
     for node in recorded:
         key: Hashable = node
@@ -81,12 +81,12 @@ def fold(*roots: Node) -> FoldedGraph:
             key = (node.place, met[here])
         folded = places.get(key)
         if folded is None:
-            folded = places[key] = FoldedNode(node.place, node.label.loop)
+            folded = places[key] = Place(node.place, node.label.loop)
             graph.nodes.append(folded)
             graph.inputs[folded] = {}
         folded.nodes[node.step] = node
         graph.of[node] = folded
-    edges: dict[Hashable, FoldedEdge] = {}
+    edges: dict[Hashable, PlaceEdge] = {}
     for node in recorded:
         target = graph.of[node]
         for slot, x in enumerate(node.inputs or ()):
@@ -94,7 +94,7 @@ def fold(*roots: Node) -> FoldedGraph:
                 source, lag = graph.of[x], lag_of(x, node)
                 edge = edges.get((source, target, slot, lag))
                 if edge is None:
-                    edge = edges[source, target, slot, lag] = FoldedEdge(source, target, slot, lag)
+                    edge = edges[source, target, slot, lag] = PlaceEdge(source, target, slot, lag)
                     graph.inputs[target].setdefault(slot, []).append(edge)
                 edge.steps.append(node.step)
     inside = [
