@@ -71,6 +71,7 @@ def test_every_term_of_every_gradient_is_that_of_the_derivation_by_hand(seed: in
             (triangle.total, gradients[name]),
         ):
             np.testing.assert_allclose(found, wanted, rtol=0, atol=EXACT)
+        np.testing.assert_array_equal(triangle.at(len(C), 1), triangle.terms[-1, 0])
         for lag, total in enumerate(triangle.lags):
             diagonal = sum(C[t, t - lag] for t in range(lag, len(C)))
             np.testing.assert_allclose(total, diagonal, rtol=0, atol=EXACT)
@@ -316,7 +317,7 @@ def test_the_rate_of_a_linear_network_is_the_spectral_radius(rho: float) -> None
     assert found.rate() == pytest.approx(rho, rel=1e-12)
     assert tg.bptt.bound(W) == pytest.approx(rho, rel=1e-12)
     assert tg.bptt.bound(W.data, slope=0.25) == pytest.approx(rho / 4, rel=1e-12)
-    assert f"by a factor of {rho:.4g}:" in str(found)
+    assert f"per step a factor of {rho:.4g}:" in str(found)
     far = type(found)(found.one_step.repeat(30, axis=0))
     assert far.rate("frobenius") == pytest.approx(rho, rel=1e-12)
 
@@ -327,6 +328,22 @@ def test_no_product_is_larger_than_the_bound() -> None:
     limit = np.log(tg.bptt.bound(r.parameters["W"]))
     lags = np.subtract.outer(np.arange(11), np.arange(11))
     assert (found.log_norms() <= lags * limit + 1e-12)[np.tril_indices(11)].all()
+
+
+def test_parts_of_a_state_are_moved_all_at_once() -> None:
+    one = [tg.tensor([1.0], requires_grad=True), tg.tensor([1.0], requires_grad=True)]
+    states = [tuple(one)]
+    for _ in tg.steps(range(2)):
+        h, c = states[-1]
+        c = 2.0 * c + h
+        h = 3.0 * c
+        states.append((h, c))
+    np.testing.assert_array_equal(tg.bptt.jacobians(states).one_step, [[[3, 6], [1, 2]]] * 2)
+
+
+def test_immediate_of_a_scalar_state() -> None:
+    h, w = scalar_chain()
+    assert tg.bptt.immediate(h, w) == pytest.approx(0.04 * 0.9)
 
 
 def test_states_of_several_parts_and_a_state_that_was_cut() -> None:
@@ -345,8 +362,10 @@ def test_states_of_several_parts_and_a_state_that_was_cut() -> None:
             np.testing.assert_allclose(
                 found[2 * row : 2 * row + 2, 2 * column : 2 * column + 2], J, atol=1e-14
             )
-    assert not tg.bptt.jacobians(states[:3]).one_step[1].any()
-    assert np.isfinite(tg.bptt.jacobians(states[:3]).rate())
+    cut = tg.bptt.jacobians(states[:3])
+    assert not cut.one_step[1].any()
+    assert cut.decay()[1] == pytest.approx(cut.rate()) == np.linalg.norm(cut.one_step[0], 2)
+    assert cut.decay()[2] == 0
 
 
 # ---------------------------------------------------------------------------------- split and paths
@@ -389,7 +408,8 @@ def test_the_paths_and_their_products() -> None:
     for path in found:
         np.testing.assert_allclose(path.grad, C[3, path.steps[-1] - 1], rtol=0, atol=EXACT)
     assert "4 paths from the loss to W" in str(found)
-    assert "4 ← 3 ← 2 ← 1" in str(found)
+    assert "4 ← 3 ← 2 ← 1" in repr(found)
+    assert str(found.paths[0]) == "cross_entropy ← add ← matmul ← tanh ← add ← add ← matmul"
     assert tg.bptt.paths(r.L, W).count == 10
 
 
@@ -528,6 +548,9 @@ def refusals() -> list[tuple[Callable[[], Any], type[Exception], str]]:
         (lambda: b.paths(r.L, lonely), ValueError, "does not depend on lonely"),
         (lambda: b.paths(W, W), ValueError, "one element"),
         (lambda: b.jacobians(h), TypeError, "a list with a tensor for each step"),
+        (lambda: b.triangle(losses, W).at(4, 1), IndexError, "no term of loss 4 and use 1"),
+        (lambda: b.jacobians([tg.tensor(np.zeros((2, 4)), name="h_0"), h]), ValueError,
+         "first state, h_0, is data.*requires_grad=True"),
         (lambda: b.jacobians([h]), ValueError, "two or more states of one size"),
         (lambda: b.jacobians(states[::-1]), ValueError, "no state depends on the one before"),
         (lambda: b.jacobians(states).product(1, 2), IndexError, "0 ≤ k ≤ t ≤ 3"),
@@ -548,7 +571,7 @@ def b_only() -> tg.Tensor:
     return h
 
 
-REFUSALS = 29
+REFUSALS = 31
 
 
 def test_the_refusals_are_counted() -> None:

@@ -166,7 +166,7 @@ class Contributions(Sequence[Use]):
         return np.array([use.grad for use in self], dtype=dtype)
 
     def __str__(self) -> str:
-        size = "term" if not self.shape else "norm of the term"
+        size = "term" if not self.shape else "norm"
         rows = [["step", "used by", "argument", size]]
         for use in self:
             number = use.grad.item() if not self.shape else use.norm
@@ -175,6 +175,8 @@ class Contributions(Sequence[Use]):
         whole = self.total.item() if not self.shape else np.linalg.norm(self.total)
         rows.append(["sum", "", "", f"{whole:.4g}"])
         return f"dL/d{self.name}, a sum over {len(self)} uses:\n{columns(rows)}"
+
+    __repr__ = __str__
 
     def plot(self, labels: Sequence[str] | None = None, ax: Any = None) -> Any:
         """Bars: the norm of the sum of the terms of each step. Returns matplotlib's axes.
@@ -217,9 +219,9 @@ def listed(function: str, tensors: Any) -> list[Any]:
     return list(tensors)
 
 
-def name_of(parameter: Tensor) -> str:
-    """What a parameter is called in a table."""
-    return parameter.name or "θ"
+def name_of(x: Tensor, otherwise: str = "θ") -> str:
+    """What a tensor is called in a table."""
+    return (x.name or otherwise).removesuffix("_t")
 
 
 def _runs(steps: list[int]) -> str:
@@ -267,6 +269,16 @@ class Triangle:
     def terms(self) -> Array:
         """C, (losses, steps, *shape of θ)."""
         return np.stack([self._column(k) for k in range(len(self._by_step))], axis=1)
+
+    def at(self, t: int, k: int) -> Array:
+        """C[t, k], of θ's shape: the term of the loss of step t and the use in step k."""
+        if t not in self.times or not 1 <= k <= len(self._by_step):
+            raise IndexError(
+                f"triangle: there is no term of loss {t} and use {k}; the losses are of steps "
+                f"{_runs(sorted(self.times))}, the uses of steps 1 … {len(self._by_step)}"
+            )
+        array: Array = self._column(k - 1)[self.times.index(t)]
+        return array
 
     @cached_property
     def norms(self) -> Array:
@@ -336,6 +348,8 @@ class Triangle:
         shape = "diagonal" if (t == k).all() else "lower triangular" if (t >= k).all() else "full"
         title = f"‖C[t, k]‖ for dL_t/d{self.name} through its use in step k: {shape}"
         return f"{title}\n{heat_map(self.norms, 't', 'k', self.times)}"
+
+    __repr__ = __str__
 
     def plot(self, ax: Any = None) -> Any:
         """A heat map of ‖C[t, k]‖, on a logarithmic scale. Returns matplotlib's axes."""

@@ -28,9 +28,9 @@ State = Tensor | tuple[Tensor, ...]
 def immediate(h: Tensor, parameter: Tensor) -> Array:
     """∂⁺h_k/∂θ: how h_k depends on θ through the uses of step k alone, with h_{k-1} held constant.
 
-    h: a tensor made in step k. Returns an array of h's shape followed by that of θ. The total
-    derivative, through the uses of all steps, is `tg.jacobian(h, parameter)`. A ValueError says
-    that h was made outside the steps, or does not use the parameter in its step.
+    h: a tensor made in step k. Returns an array of h's shape, batch and all, followed by that of θ.
+    The total derivative, through the uses of all steps, is `tg.jacobian(h, parameter)`. A
+    ValueError says that h was made outside the steps, or does not use the parameter in its step.
     """
     if h.step is None:
         raise ValueError(
@@ -43,7 +43,7 @@ def immediate(h: Tensor, parameter: Tensor) -> Array:
     now = [use.term for use in found if use.step == h.step]
     if not now:
         raise ValueError(f"immediate: step {h.step} itself does not use {name_of(parameter)}")
-    array: Array = total(now).reshape(*h.shape, *parameter.shape)
+    array: Array = total(now).reshape((*h.shape, *parameter.shape))
     return array
 
 
@@ -98,9 +98,12 @@ class Jacobians:
         return logs
 
     def decay(self, kind: str = "spectral") -> Array:
-        """The geometric mean of ‖∂s_t/∂s_k‖ over all t − k = lag, for the lags 0 … T."""
+        """The geometric mean of ‖∂s_t/∂s_k‖ over all t − k = lag, for the lags 0 … T.
+
+        As in `rate`, products that are 0 are left out; 0 where there are no others.
+        """
         logs = self.log_norms(kind)
-        return np.exp([np.diagonal(logs, -lag).mean() for lag in range(len(logs))])
+        return np.exp([_mean(np.diagonal(logs, -lag)) for lag in range(len(logs))])
 
     def rate(self, kind: str = "spectral") -> float:
         """The factor per step: r of the line log ‖∂s_t/∂s_k‖ ≈ c + (t − k) log r, least squares.
@@ -123,15 +126,17 @@ class Jacobians:
     def __str__(self) -> str:
         T = len(self.one_step)
         logs = self.log_norms()
-        rows = [["t − k", "smallest", "mean", "largest ‖∂h_t/∂h_k‖"]]
+        rows = [["t − k", "smallest", "mean", "largest"]]
         for lag in [lag for lag in range(1, T + 1) if lag & (lag - 1) == 0 or lag == T]:
             line = np.diagonal(logs, -lag)
-            numbers = np.exp([line.min(), line.mean(), line.max()])
+            numbers = np.exp([line.min(), _mean(line), line.max()])
             rows.append([str(lag), *(f"{number:.3g}" for number in numbers)])
         return (
-            f"The products of {T} one-step Jacobians; per step they change by a factor of "
-            f"{self.rate():.4g}:\n{columns(rows)}"
+            f"‖∂h_t/∂h_k‖, from {T} one-step Jacobians; per step a factor of {self.rate():.4g}:\n"
+            f"{columns(rows)}"
         )
+
+    __repr__ = __str__
 
     def plot(self, ax: Any = None, label: str | None = None) -> Any:
         """The decay: norms against lag, on a logarithmic scale. Returns matplotlib's axes."""
@@ -143,10 +148,12 @@ def jacobians(states: Iterable[State]) -> Jacobians:
 
     states: s_0 … s_T, each a tensor, or a tuple of tensors such as an LSTM's (h, c). They are laid
     flat and joined to N numbers each; a batch of B states of H units has N = B·H. s_{i-1} is what
-    is moved, so a way from older states past s_{i-1} does not count. A state that does not depend
-    on the one before, as behind `detach()`, has zeros.
+    is moved, all its parts at once, so a way from older states past s_{i-1} does not count. A state
+    that does not depend on the one before, as behind `detach()`, has zeros. The first state, if it
+    was not computed, has to have requires_grad; else leave it out.
 
-    A ValueError says that no state depends on the one before it, or that states differ in size.
+    A ValueError says so, or that no state depends on the one before it, or that they differ in
+    size.
     """
     states = listed("jacobians", states)
     parts = [parts_of(state) for state in states]
@@ -155,6 +162,12 @@ def jacobians(states: Iterable[State]) -> Jacobians:
         raise ValueError(
             f"jacobians: two or more states of one size are wanted, not {len(parts)} of {sizes}"
         )
+    for x in parts[0]:
+        if not x.requires_grad:
+            raise ValueError(
+                f"jacobians: the first state, {x.name or 's_0'}, is data, and how data move what "
+                "follows is not recorded; make it with requires_grad=True, or leave it out"
+            )
     (N,) = sizes
     one_step = np.zeros((len(parts) - 1, N, N), parts[0][0].dtype)
     cut = True
@@ -164,7 +177,7 @@ def jacobians(states: Iterable[State]) -> Jacobians:
             np.eye(N, dtype=x.dtype)[:, a:b].reshape(N, *x.shape)
             for x, a, b in zip(after, ends, ends[1:], strict=False)
         ]
-        found = adjoints(after, seeds, before, retain=True, many=True)
+        found = adjoints(after, seeds, before, retain=True, many=True, stop=set(before))
         start = 0
         for x in before:
             if x in found:
@@ -173,10 +186,15 @@ def jacobians(states: Iterable[State]) -> Jacobians:
             start += x.size
     if cut:
         raise ValueError(
-            "jacobians: no state depends on the one before it; give h_0, h_1, … in the order of "
-            "time, with requires_grad, or parameters, somewhere before them"
+            "jacobians: no state depends on the one before it; give them in the order of time"
         )
     return Jacobians(one_step)
+
+
+def _mean(logs: Array) -> float:
+    """The mean of those that are finite."""
+    finite = logs[np.isfinite(logs)]
+    return float(finite.mean()) if len(finite) else -np.inf
 
 
 def parts_of(state: State) -> tuple[Tensor, ...]:

@@ -36,7 +36,7 @@ class Edge:
     grad: Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """dL/dh_t = vertical + horizontal, each of h_t's shape, and the edges they came through."""
 
@@ -61,23 +61,27 @@ class Split:
         rows += [[f"{part}", "", "", f"{np.linalg.norm(g):.4g}"] for part, g in parts]
         return f"dL/d{self.name}, by the edges it came through:\n{columns(rows)}"
 
+    __repr__ = __str__
+
 
 def split(loss: Tensor, h: Tensor) -> Split:
     """The vertical and the horizontal part of dL/dh_t: through ŷ_t, and through h_{t+1}.
 
     h: a tensor made in a time step. What reads it in that step, or outside the steps, sends the
-    vertical part, and what reads it in another step the horizontal one. The graph is kept. A
-    ValueError says that h was made outside the steps, or that the loss does not depend on it.
+    vertical part, and what reads it in another step the horizontal one: the next edge counts, and
+    not where the way leads then. (An LSTM's c_t is read by its own h_t, which leads on to t + 1.)
+    The graph is kept. A ValueError says that h was made outside the steps, or that the loss does
+    not depend on it.
     """
     if h.step is None:
         raise ValueError(
-            f"split: {name_of(h)} was not made in a time step; record it in "
+            f"split: {name_of(h, 'h')} was not made in a time step; record it in "
             "`for t, x in tg.steps(xs):`"
         )
     arrived: dict[Node, list[Any]] = {h: []}
     adjoints([loss], [seed(loss, None, record=False)], [h], retain=True, itemised=arrived)
     if not arrived[h]:
-        raise ValueError(f"split: the loss does not depend on {name_of(h)} of step {h.step}")
+        raise ValueError(f"split: the loss does not depend on {name_of(h, 'h')} of step {h.step}")
     edges = []
     for reader, slot, term in reversed(arrived[h]):
         op = reader.primitive.name if reader.primitive else ""
@@ -87,13 +91,13 @@ def split(loss: Tensor, h: Tensor) -> Split:
     for edge in edges:
         part = horizontal if edge.horizontal else vertical
         part += edge.grad
-    return Split(f"{name_of(h)}_{h.step}", vertical, horizontal, edges)
+    return Split(f"{name_of(h, 'h')}_{h.step}", vertical, horizontal, edges)
 
 
 # -------------------------------------------------------------------------------------------- paths
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Path:
     """One way from the loss to a use of the parameter, and the product of the derivatives on it.
 
@@ -115,8 +119,10 @@ class Path:
     def __str__(self) -> str:
         return " ← ".join(node.primitive.name for node in self.nodes if node.primitive)
 
+    __repr__ = __str__
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Paths:
     """The paths from a loss to a parameter.
 
@@ -138,11 +144,13 @@ class Paths:
         words = f"{self.count:,} path{'s' if self.count != 1 else ''} from the loss to {self.name}"
         if not self.paths:
             return f"{words}, too many to list"
-        rows = [["path", "through steps", "norm"]]
+        rows = [["through steps", "operations", "norm"]]
         for path in self.paths:
-            steps = " ← ".join(map(str, path.steps))
-            rows.append([str(path), steps, f"{np.linalg.norm(path.grad):.4g}"])
+            steps = " ← ".join(map(str, path.steps)) or "–"
+            rows.append([steps, str(len(path.nodes)), f"{np.linalg.norm(path.grad):.4g}"])
         return f"{words}; dL/d{self.name} is the sum of their products:\n{columns(rows)}"
+
+    __repr__ = __str__
 
 
 def paths(loss: Tensor, parameter: Tensor, limit: int = 100) -> Paths:

@@ -46,8 +46,8 @@ def williams_peng(
     parameters = listed("truncation", parameters)
     if len(states) != len(losses) + 1:
         raise ValueError(
-            f"truncation: {len(losses)} losses want {len(losses) + 1} states, h_0 … h_T, not "
-            f"{len(states)}"
+            f"truncation: losses, states, parameters are wanted, in this order; {len(losses)} "
+            f"losses want {len(losses) + 1} states, h_0 … h_T, not {len(states)}"
         )
     sums = [np.zeros_like(parameter.array) for parameter in parameters]
     for cut, first, end in groups(len(losses), k1, k2):
@@ -91,7 +91,10 @@ def groups(T: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:
 
 
 def mask(T: int, k1: int, k2: int) -> npt.NDArray[np.bool_]:
-    """Which terms C[t, k] are kept, (T, T), for `Triangle.masked`: index 0 is step 1."""
+    """Which terms C[t, k] are kept, (T, T), for `Triangle.masked`: index 0 is step 1.
+
+    Those of chunks(k) are mask(T, k, k), those of sliding(n) are mask(T, 1, n).
+    """
     kept = np.zeros((T, T), bool)
     for cut, first, end in groups(T, k1, k2):
         kept[first:end, cut:end] = True
