@@ -121,6 +121,8 @@ def _tried(step: Step, known: list[Any]) -> Any:
         return None
     if not 0 < middle.size <= MOST_ELEMENTS or middle.ndim > 4 or np.abs(middle).max() > LARGEST:
         return None
+    if np.abs(middle).min() < step.row.least:
+        return None
     moved = np.asarray(step.on(complex_function(step.row), [k[3] for k in known]))
     slope = (right - left) / (2 * H)
     straight = np.abs(right - 2 * middle + left).max() < 1e-7

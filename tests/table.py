@@ -154,6 +154,8 @@ class Row:
     program: for shapes of arguments, further arguments and keywords of a call in a random program.
         A ValueError or an IndexError, there or in the call, is no call.
     takes: how many arguments; a negative number says a list of so many.
+    least: how far from 0 the value is in a program. The slope of a root near 0 is one rounding
+        error divided by another.
     """
 
     function: Function
@@ -167,6 +169,7 @@ class Row:
     domains: tuple[Domain, ...] = (REALS,)
     program: Function | None = None
     takes: int = 1
+    least: float = 0.0
 
     @property
     def name(self) -> str:
@@ -565,14 +568,14 @@ ROWS: list[Row] = [
     one(np.sqrt, POSITIVE, by(method("sqrt"), positive(3)), kinks=[kink([0], ([INF],), [0])]),
     one(np.square),
     one(np.reciprocal, NONZERO),
-    one(np.absolute, NONZERO, by(abs, normal(3)),
+    one(np.absolute, REALS, by(abs, normal(3)),
         complex=lambda z: z * np.sign(np.real(z)),
         kinks=[kink([0, 2, 1], ([0, -1, 1],), [0, -2, 1]), kink([NAN], ([NAN],), [NAN])]),
     one(np.sin),
     one(np.cos),
     one(np.tanh, REALS, by(method("tanh"), normal(3))),
     one(rules.sigmoid, reference=lambda x: 1 / (1 + np.exp(-x))),
-    one(rules.relu, NONZERO,
+    one(rules.relu, REALS,
         reference=lambda x: x * (x > 0),
         complex=lambda z: z * (np.real(z) > 0),
         kinks=[kink([0, 0, 1], ([0, 0, 1],), [0, -1, 1]), kink([NAN, INF], ([1, 1],), [NAN, INF])]),
@@ -642,7 +645,7 @@ ROWS: list[Row] = [
         [kink(0, ([0, 0],), [2, 2]),
          kink([0, 1], ([[0, 0], [-0.5, 0.5]],), [[1, 1], [1, 3]], axis=1),
          kink(0, (0,), np.array(3.0))],
-        complex=complex_std, program=some_axes),
+        complex=complex_std, program=some_axes, least=1e-3),
     Row(np.linalg.norm,
         [at(nonzero(2, 3)), at(normal(2, 3), axis=1, keepdims=True),
          at(normal(2, 3, 2), axis=(0, -1)),
@@ -650,7 +653,7 @@ ROWS: list[Row] = [
         [*axis_errors("norm", several=False),
          bad(TypeError, r"^np\.linalg\.norm of tensors does not take ord=", ones(2, 3), 1)],
         [kink(0, ([0, 0],), [0, 0]), kink([2, 0], ([[0, -1], [0, 0]],), [[0, -2], [0, 0]], axis=1)],
-        complex=complex_norm, program=some_axes),
+        complex=complex_norm, program=some_axes, least=1e-3),
     Row(rules.softmax, [at(normal(2, 3)), at(normal(2, 3), 0), at(normal(2, 3), axis=-2),
                         at(normal(0, 3)), at(normal(2, 3, 2), axis=1)],
         [*axis_errors("softmax", several=False),

@@ -27,6 +27,7 @@ import tinygrad_rnn as tg
 from tests.programs import DRAWN, Program, random_program
 from tests.table import Row
 from tinygrad_rnn.engine import rules
+from tinygrad_rnn.engine.record import history
 
 
 def axes(x: Any, axis: Any) -> Any:
@@ -208,14 +209,15 @@ def main() -> None:
     torch.set_num_threads(1)
     start = time.perf_counter()
     counts = Counter({row.name: 0 for row in DRAWN})
-    nodes = 0
+    calls = nodes = 0
     worst = dict.fromkeys(("value", "gradient", "second derivative"), (-1.0, -1))
     for seed in range(arguments.first, arguments.first + arguments.programs):
         program = random_program(seed)
         counts.update(step.row.name for step in program.steps)
         inputs = [tg.tensor(a, requires_grad=True) for a in program.arrays]
         y, g, h = results(program, inputs, lambda row: row.call, tg.grad)
-        nodes += len(program.steps)
+        calls += len(program.steps)
+        nodes += len(history(program.run(inputs)))
         theirs = [torch.from_numpy(np.array(a)).requires_grad_() for a in program.arrays]
         pairs = results(program, theirs, torch_function, torch.autograd.grad)
         for what, a, b in zip(worst, ([y], g, h), ([pairs[0]], *pairs[1:]), strict=True):
@@ -224,7 +226,7 @@ def main() -> None:
                 worst[what] = found, seed
     seconds = time.perf_counter() - start
     print(f"PyTorch {torch.__version__}")
-    print(f"{arguments.programs} programs, {nodes} calls, {seconds:.0f} s")
+    print(f"{arguments.programs} programs, {calls} calls, {nodes} nodes, {seconds:.0f} s")
     for what, (found, seed) in worst.items():
         print(f"largest relative difference of a {what}: {found:.1e} (program {seed})")
     print(f"calls of each of the {len(counts)} functions:")
