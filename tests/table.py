@@ -250,11 +250,11 @@ def flat_two(function: Function, *samples: Call) -> Row:
 def axis_errors(name: str, several: bool = True) -> list[Bad]:
     """What every function with an axis refuses."""
     found = [
-        bad(ValueError, rf"^{name}{X23}\): axis 2 is out of bounds", ones(2, 3), axis=2),
-        bad(ValueError, rf"^{name}{X23}\): axis -3 is out of bounds", ones(2, 3), axis=-3),
+        bad(ValueError, rf"^{name}{X23}\): .*axis 2 is out of bounds", ones(2, 3), axis=2),
+        bad(ValueError, rf"^{name}{X23}\): .*axis -3 is out of bounds", ones(2, 3), axis=-3),
     ]
     if several:
-        twice = rf"^{name}{X23}\): (duplicate|repeated)"
+        twice = rf"^{name}{X23}\): .*(duplicate|repeated)"
         found.append(bad(ValueError, twice, ones(2, 3), axis=(0, -2)))
     return found
 
