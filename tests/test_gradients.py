@@ -10,8 +10,9 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.bptt import by_hand
 from tinygrad_rnn.engine.check import differences
+from tinygrad_rnn.engine.gradients import push_forward
 
-from .oracles import complex_step, lecture
+from .oracles import lecture
 
 
 def unroll(x: Any, y: Any, h: Any, V: Any, W: Any, U: Any, b_h: Any, b_y: Any) -> Any:
@@ -35,25 +36,6 @@ def test_backward_is_the_lectures_derivation(seed: int) -> None:
     assert L.item() == pytest.approx(expected, abs=1e-12)
     for name, parameter in zip(("V", "W", "U", "b_h", "b_y"), parameters, strict=True):
         np.testing.assert_allclose(parameter.grad, gradients[name], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("slot", range(5))
-def test_the_derivation_by_hand_against_the_complex_step(slot: int) -> None:
-    x, y, h0, *weights = lecture()
-
-    def loss(w: np.ndarray) -> Any:
-        V, W, U, b_h, b_y = (w if i == slot else v for i, v in enumerate(weights))
-        h, L = h0, 0.0
-        for x_t, y_t in zip(x, y, strict=True):
-            h = np.tanh(x_t @ V + h @ W + b_h)
-            z = h @ U + b_y
-            p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-            L = L - np.log(p[np.arange(len(y_t)), y_t]).mean()
-        return L
-
-    _, gradients = by_hand.backward(x, y, h0, *weights)
-    name = ("V", "W", "U", "b_h", "b_y")[slot]
-    np.testing.assert_allclose(gradients[name], complex_step(loss, weights[slot]), atol=1e-12)
 
 
 def test_the_network_to_second_order() -> None:
@@ -200,3 +182,41 @@ def test_products_with_the_jacobian_of_what_does_not_depend_are_zero() -> None:
         tg.jvp(np.tanh, (a,), ())
     with pytest.raises(ValueError, match=r"shape \(3,\) for an input of shape \(2,\)"):
         tg.jvp(np.tanh, (a,), (np.ones(3),))
+
+
+def test_a_jacobian_takes_one_sweep_for_many_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygrad_rnn.engine import gradients
+
+    W, x = tg.Parameter(np.ones((3, 4))), tg.tensor(np.ones((2, 3)))
+    y, calls = np.tanh(x @ W), 0
+    sweep = gradients.adjoints
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return sweep(*args, **kwargs)
+
+    monkeypatch.setattr(gradients, "adjoints", counted)
+    whole = tg.jacobian(y, W)
+    assert calls == 1
+    monkeypatch.setattr(gradients, "AT_ONCE", 3)
+    np.testing.assert_array_equal(tg.jacobian(y, W), whole)
+    assert calls == 4
+
+
+def test_a_jacobian_that_is_nowhere_is_refused_and_an_empty_one_is_empty() -> None:
+    x, other = tg.Parameter(np.ones(3), name="x"), tg.Parameter([1.0], name="other")
+    with pytest.raises(ValueError, match=r"jacobian: the input \(other, shape \(1,\)\) gets no"):
+        tg.jacobian(x * 2.0, other)
+    assert tg.jacobian(x[:0] * 2.0, x).shape == (0, 3)
+
+
+def test_forward_mode_keeps_no_tangent_longer_than_it_is_read() -> None:
+    w, x = tg.Parameter(0.5), tg.Parameter(1.0)
+    y = x
+    for _ in range(5):
+        y = np.tanh(w * y)
+    moved = push_forward([y], {w: np.array(1.0)})
+    (dw,) = tg.grad(y, w)
+    assert list(moved) == [y]
+    assert moved[y] == pytest.approx(dw.item(), rel=1e-14)

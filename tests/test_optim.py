@@ -70,15 +70,29 @@ def test_parameters_keep_their_dtype_and_wait_without_gradient(make: Any) -> Non
     assert p.grad is None
 
 
-def test_a_recording_made_before_an_update_keeps_its_values() -> None:
-    """dy/dw of y = w³ at w = 2, where it was recorded, and not at the w that follows."""
-    w = tg.Parameter(2.0)
-    y = w * w * w
-    w.grad = tg.tensor(1.0)
-    tg.optim.SGD([w], lr=1.0).step()
+def test_a_parameter_that_a_recording_holds_is_not_moved_and_neither_are_the_others() -> None:
+    v, w = tg.Parameter(1.0), tg.Parameter(2.0)
+    for _ in tg.steps("a"):
+        y = w * w * w
+    v.grad = w.grad = tg.tensor(1.0)
+    optimizer = tg.optim.Adam([v, w], lr=1.0)
+    with pytest.raises(ValueError, match=r"'w' .* multiply of time step 1 holds.* backward\(\)"):
+        optimizer.step()
+    assert (v.item(), w.item(), optimizer.state) == (1.0, 2.0, [{}, {}])
     w.zero_grad()
     y.backward()
-    assert (w.item(), w.grad.item()) == (1.0, 12.0)
+    assert w.grad.item() == 12.0
+    optimizer.step()
+    assert v.item() != 1.0
+
+
+def test_parameters_move_in_place() -> None:
+    w = tg.Parameter([2.0])
+    array = id(w.array)
+    w.grad = tg.tensor([1.0])
+    tg.optim.SGD([w], lr=0.5).step()
+    assert id(w.array) == array
+    assert w.item() == 1.5
 
 
 def test_minimum_of_a_parabola() -> None:

@@ -267,6 +267,33 @@ def test_retained_gradients_of_what_was_computed() -> None:
     assert (y.grad.item(), x.grad.item()) == (4.0, 24.0)
 
 
+def test_grad_is_pure_even_where_a_gradient_is_retained() -> None:
+    x = scalar(3.0)
+    y = x * x
+    y.retain_grad()
+    tg.grad(y * 2.0, x)
+    assert (y.grad, x.grad) == (None, None)
+
+
+def test_a_hook_sees_each_row_of_a_jacobian() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    seen: list[int] = []
+    y.register_hook(lambda g: seen.append(g.ndim) or g * 10.0)
+    np.testing.assert_array_equal(tg.jacobian(y * 1.0, x), np.diag([20.0, 40.0]))
+    assert seen == [1, 1]
+
+
+def test_a_targeted_pass_does_not_walk_what_is_older_than_its_targets() -> None:
+    x = scalar(2.0)
+    old = x * 3.0
+    middle = np.tanh(old)
+    y = middle * middle
+    old.backward()  # releases what is below
+    (g,) = tg.grad(y, middle)
+    assert g.item() == 2 * middle.item()
+
+
 def test_retaining_a_gradient_keeps_no_graph_alive() -> None:
     gc.disable()
     try:

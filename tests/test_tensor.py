@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import weakref
 from typing import Any
 
 import numpy as np
@@ -118,15 +119,29 @@ def test_data_is_replaced_by_its_like_only() -> None:
 
 
 def test_what_a_recording_holds_is_read_only_until_it_is_released_or_dropped() -> None:
-    W, x = tg.Parameter([1.0, 2.0]), tg.tensor([3.0, 4.0])
+    W = tg.Parameter([1.0, 2.0])
+    x = tg.tensor([3.0, 4.0])
     W.data[0] = 5.0
-    h = W * x
+    for _ in tg.steps("a"):
+        h = W * x
     y = np.tanh(h)
-    for held in (W, x, h):
-        with pytest.raises(ValueError, match="read-only"):
-            held.data[0] = 9.0
+
+    def add(array: Any) -> None:
+        array += 1.0
+
+    writes: list[Any] = [
+        lambda a: a.__setitem__(0, 9.0), lambda a: a[:1].__setitem__(0, 9.0), add,
+        lambda a: np.add(a, 1, out=a), lambda a: np.add.at(a, [0], 1.0),
+    ]  # fmt: skip
+    for write in writes:
+        for held, name in ((W, "W"), (x, "x")):
+            message = rf"'{name}' can't be written to: multiply of time step 1 holds its value"
+            with pytest.raises(ValueError, match=message):
+                write(held.data)
+        with pytest.raises(ValueError, match=r"'h' .* computed, by multiply of time step 1"):
+            write(h.data)
     with pytest.raises(ValueError, match="read-only"):
-        W.data -= 1.0
+        np.copyto(W.data, 0.0)
     y.backward(np.ones(2))
     for free in (W, x):
         free.data[0] = 9.0
@@ -165,12 +180,41 @@ def test_rows_and_detached_tensors_do_not_open_a_back_door() -> None:
     x.data[:] = 7.0
     h = w * 2.0
     d, y = h.detach(), (h * h).sum()
-    with pytest.raises(ValueError, match="read-only"):
-        d.data[:] = 7.0
+    d.data[:] = 7.0
     loss.backward()
     assert w.grad.data.tolist() == [1.0, 1.0]
     y.backward()
     assert w.grad.data.tolist() == [9.0, 17.0]
+    turned = x.T
+    held = (w * x[0]).sum()
+    with pytest.raises(ValueError, match="read-only"):
+        np.copyto((w * 1.0).reshape(2, 1).data, 5.0)
+    np.copyto(turned.data, 5.0)
+    held.backward()
+    assert w.grad.data.tolist() == [16.0, 24.0]
+
+
+def test_what_is_computed_from_read_only_values_is_plain_and_free() -> None:
+    w = tg.Parameter([[1.0, 2.0], [3.0, 4.0]])
+    y = np.tanh(w)
+    held = w.data
+    assert repr(held) == repr(np.array(held))
+    for made in (held + 1, held @ held, np.exp(held), np.stack([held]), np.add.reduce(held)):
+        assert type(made) is np.ndarray
+    copied = held.copy()
+    copied[0] = 5.0
+    held[0].copy()[:] = 5.0
+    assert w.data[0, 0] == 1.0
+    del y
+
+
+def test_reading_a_value_keeps_no_recording_alive() -> None:
+    y = np.tanh(tg.Parameter([1.0]))
+    value, watch = y.data, weakref.ref(y)
+    del y
+    assert watch() is None
+    with pytest.raises(ValueError, match="this tensor can't be written to"):
+        value[0] = 2.0
 
 
 def test_copying_and_pickling_leaves_but_not_histories() -> None:
@@ -187,8 +231,11 @@ def test_copying_and_pickling_leaves_but_not_histories() -> None:
 
 def test_repr_says_value_dtype_and_origin() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
-    assert repr(x) == "tensor([1., 2.], dtype=float64, requires_grad=True)"
+    assert repr(x) == "tensor([1., 2.], dtype=float64, name='x', requires_grad=True)"
     assert repr(np.tanh(x)).endswith("dtype=float64, made by tanh)")
+    for _ in tg.steps("a"):
+        h = np.tanh(x)
+    assert repr(h).endswith("dtype=float64, name='h', made by tanh at step 1)")
 
 
 def test_shape_errors_name_the_primitive_the_tensors_and_the_shapes() -> None:

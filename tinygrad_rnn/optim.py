@@ -1,7 +1,7 @@
 """Optimizers: how a parameter moves, given its gradient.
 
-They know nothing of networks, graphs or time. A parameter gets a new array; a recording made before
-keeps the old one. A parameter without a gradient stays where it is.
+They know nothing of networks, graphs or time. Parameters move in place. A parameter without a
+gradient stays where it is, and one that a recording still holds is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .engine.held import refuse
 from .engine.tensor import Tensor
 
 clip: Any = np.clip  # which gives a tensor when it is fed one
@@ -37,12 +38,19 @@ class Optimizer:
         self.state: list[State] = [{} for _ in self.parameters]
 
     def step(self) -> None:
-        """Move each parameter once."""
+        """Move each parameter once, in place.
+
+        A ValueError says which operation of a recording still holds a parameter: what was recorded
+        with it has to be released, by backward(), or dropped.
+        """
+        moving = []
         for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
-                change = self.change(parameter.grad.data, state)
-                moved = parameter.data - change
-                parameter.data = moved.astype(parameter.dtype, copy=False)
+                moving.append((parameter.data, parameter.grad.data, state))
+                if not moving[-1][0].flags.writeable:
+                    refuse(parameter)  # before any of them has moved
+        for value, g, state in moving:
+            value -= self.change(g, state)
 
     def zero_grad(self) -> None:
         """Forget the gradients: each becomes None."""

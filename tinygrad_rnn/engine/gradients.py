@@ -1,14 +1,21 @@
-"""Gradients as functions: of outputs with respect to inputs, writing nothing anywhere."""
+"""Gradients as functions: of outputs with respect to inputs, writing nothing anywhere.
+
+Reverse mode is the sweep. Forward mode goes through the same recording with the same rules, oldest
+node first: vᵀJ is linear in v, so differentiating a rule with respect to its v gives J.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .sweep import adjoints
+from .record import Node, history
+from .sweep import adjoints, differentiating, pull_back
 from .tensor import Tensor, as_array, as_gradient, from_array, seed
+
+AT_ONCE = 256  # so many rows of a Jacobian are found in one sweep
 
 
 def grad(
@@ -44,10 +51,8 @@ def grad(
     if not allow_unused:
         for i, x in enumerate(inputs):
             if x not in found:
-                why = "no output depends on it" if x.requires_grad else "requires_grad is not set"
                 raise ValueError(
-                    f"grad: input {i} ({x.name or 'no name'}, shape {x.shape}) gets no gradient: "
-                    f"{why}. allow_unused=True gives None for it"
+                    f"{_unreached(f'grad: input {i}', x)}. allow_unused=True gives None for it"
                 )
     return tuple(as_gradient(found[x]) if x in found else None for x in inputs)
 
@@ -78,38 +83,77 @@ def jvp(
 
     inputs, tangents: sequences of one length; a tangent has the shape of its input.
 
-    There is no second table of rules. vᵀJ is linear in v, so differentiating it with respect to v
-    gives J: two reverse passes make a forward one.
+    Forward mode, through the recording of f.
     """
     if len(inputs) != len(tangents):
         raise ValueError(f"jvp: {len(inputs)} inputs want as many tangents, not {len(tangents)}")
     fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
+    moved = {}
+    for x, tangent in zip(fresh, tangents, strict=True):
+        array = as_array(tangent)
+        if array.shape != x.shape:
+            raise ValueError(
+                f"jvp: a tangent of shape {array.shape} for an input of shape {x.shape}"
+            )
+        moved[x] = array.astype(x.dtype)
     y = f(*fresh)
-    if not y.requires_grad:
-        return y, _or_zeros(None, y)
-    v = Tensor(np.zeros_like(y.array), requires_grad=True)
-    rows = grad(y, fresh, [v], create_graph=True, allow_unused=True)
-    reached = [(g, as_array(u)) for g, u in zip(rows, tangents, strict=True) if g is not None]
-    for g, u in reached:
-        if g.shape != u.shape:
-            raise ValueError(f"jvp: a tangent of shape {u.shape} for an input of shape {g.shape}")
-    reached = [(g, u) for g, u in reached if g.requires_grad]
-    if not reached:
-        return y.detach(), _or_zeros(None, y)
-    outputs, seeds = zip(*reached, strict=True)
-    (moved,) = grad(outputs, v, seeds, allow_unused=True)
-    return y.detach(), _or_zeros(moved, y)
+    pushed = push_forward([y], moved).get(y)
+    return y.detach(), from_array(np.zeros_like(y.array) if pushed is None else pushed)
+
+
+def push_forward(
+    outputs: Sequence[Node], tangents: Mapping[Any, Any], many: bool = False
+) -> dict[Node, Any]:
+    """How the outputs move when some nodes move by their tangents: forward mode, oldest first.
+
+    tangents: an array of its node's shape for each node that is moved from outside.
+    many: tangents have one more axis in front, of equal length: as many passes in one.
+
+    An output that does not move is left out. A tangent is dropped when its last reader has read it;
+    the graph is kept.
+    """
+    moved: dict[Node, Any] = dict(tangents)
+    nodes = history(*outputs, since=min((node.number for node in moved), default=0))
+    last: dict[Any, Any] = {
+        x: node for node in nodes for x in node.inputs or () if isinstance(x, Node)
+    }
+    last |= dict.fromkeys(outputs)  # they are read by the caller
+    for node in nodes:
+        reads = [(i, x) for i, x in enumerate(node.inputs or ()) if isinstance(x, Node)]
+        terms = [_pushed_through(node, i, moved[x], many) for i, x in reads if x in moved]
+        if terms and node not in tangents:
+            moved[node] = sum(terms)
+        for _, x in reads:
+            if last[x] is node:
+                moved.pop(x, None)
+    return {y: moved[y] for y in outputs if y in moved}
+
+
+def _pushed_through(node: Node, slot: int, tangent: Any, many: bool) -> Any:
+    """J v for one argument of a node, from its rule g ↦ gᵀJ, which is differentiated by g."""
+    with differentiating(node, slot):
+        g = Tensor(np.zeros_like(node.array), requires_grad=True)
+        row = pull_back(g, node, slot, node.array, node.arguments)
+    if not row.requires_grad:  # whatever g is, the rule gives 0
+        return np.zeros((*tangent.shape[: tangent.ndim - row.ndim], *node.array.shape))
+    return adjoints([row], [tangent], [g], many=many)[g]
 
 
 def jacobian(output: Tensor, input: Tensor) -> Tensor:
-    """∂output/∂input, of shape output.shape + input.shape: one reverse pass per output element.
+    """∂output/∂input, of shape output.shape + input.shape. The graph is kept.
 
-    The graph is kept.
+    The elements of the output are differentiated in one sweep, or `AT_ONCE` in each. A ValueError
+    says that the output does not depend on the input.
     """
-    seeds = np.eye(output.size, dtype=output.dtype).reshape(-1, *output.shape)
-    rows = [grad(output, input, [v], retain_graph=True)[0] for v in seeds]
-    stacked = np.stack([row.array for row in rows if row is not None])
-    return from_array(stacked.reshape(*output.shape, *input.shape))
+    J = np.zeros((output.size, *input.shape), input.dtype)
+    for first in range(0, output.size, AT_ONCE):
+        count = min(AT_ONCE, output.size - first)
+        seeds = np.eye(count, output.size, first, output.dtype).reshape(count, *output.shape)
+        found = adjoints([output], [seeds], [input], retain=True, many=True)
+        if input not in found:
+            raise ValueError(_unreached("jacobian: the input", input))
+        J[first : first + count] = found[input]
+    return from_array(J.reshape(*output.shape, *input.shape))
 
 
 def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
@@ -119,6 +163,11 @@ def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
     assert g is not None
     product = grad(g, fresh, [v], allow_unused=True)[0] if g.requires_grad else None
     return _or_zeros(product, fresh)
+
+
+def _unreached(what: str, x: Tensor) -> str:
+    why = "no output depends on it" if x.requires_grad else "requires_grad is not set"
+    return f"{what} ({x.name or 'no name'}, shape {x.shape}) gets no gradient: {why}"
 
 
 def _or_zeros(g: Tensor | None, x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Primitive:
     A primitive without rules is a constant to differentiation: comparisons, argmax, rounding.
     """
 
-    __slots__ = ("function", "name", "vjps", "keywords", "variadic")
+    __slots__ = ("function", "name", "vjps", "keywords", "variadic", "many")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -37,6 +37,7 @@ class Primitive:
         self.vjps: Any = ()  # by argument slot
         self.keywords: tuple[str, ...] = ()  # the attributes that its rules understand
         self.variadic = False  # whether it takes any number of arguments
+        self.many = False  # whether its rules take adjoints of many outputs, stacked in front
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -272,15 +273,22 @@ def stamp(node: Node, depth: int) -> None:
     counts[line] = ordinal + 1
 
 
-def history(*roots: Node) -> list[Node]:
-    """The roots and all the nodes that they were computed from, oldest first."""
+def retained(node: Node, g: Any) -> None:
+    """The hook that changes nothing: a node that has it keeps its adjoint, as a leaf does."""
+
+
+def history(*roots: Node, since: int = 0) -> list[Node]:
+    """The roots and all the nodes that they were computed from, oldest first.
+
+    since: leave out the nodes with a smaller creation number.
+    """
     nodes = list(dict.fromkeys(roots))
     seen = set(nodes)
     for node in nodes:  # the list grows as we walk it
         if node.inputs is None:
             raise RuntimeError(released(node))
         for x in node.inputs:
-            if isinstance(x, Node) and x not in seen:
+            if isinstance(x, Node) and x.number >= since and x not in seen:
                 seen.add(x)
                 nodes.append(x)
     nodes.sort(key=attrgetter("number"))

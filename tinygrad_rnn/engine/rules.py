@@ -5,8 +5,8 @@ written with NumPy's own functions and operators, so the same text computes when
 and records itself when it is fed tensors: gradients of gradients need nothing more.
 
 A rule need not undo broadcasting nor mind the dtype: the sweep brings each term to the shape and
-dtype of its argument. This file does not know what a tensor is, nor in which order the rules are
-applied.
+dtype of its argument. Most rules are linear in g row by row, and take a stack of many g as well.
+This file does not know what a tensor is, nor in which order the rules are applied.
 """
 
 from __future__ import annotations
@@ -308,29 +308,30 @@ def mean(x: Any, axis: Any = None, keepdims: Any = False) -> Any:
 class Product:
     """Aᵀ G, put off: a sum of such products over time is one product of their stacked rows.
 
-    Rows of A that are one-hot are kept as integers: (rows,) stands for (rows, M).
+    Rows of A that are one-hot are kept as integers: (rows,) stands for (rows, M). G may have one
+    more axis in front, of many adjoints; the product has it too.
     """
 
     __slots__ = ("a", "dtype", "g", "shape")
 
     def __init__(self, a: Any, g: Any, shape: tuple[int, ...]) -> None:
         self.a = a  # (rows, M) or (rows,)
-        self.g = g  # (rows, N)
-        self.shape = shape  # (M, N)
+        self.g = g  # (…, rows, N)
+        self.shape = g.shape[:-2] + shape  # (…, M, N)
         self.dtype = g.dtype
 
 
 def sums_of_products(products: list[Product]) -> list[Any]:
     """Σ Aᵀ G of one shape: one array for the products of rows, one for those of one-hot rows."""
-    M, N = products[0].shape
+    shape = products[0].shape
     sums = []
     for ndim in (2, 1):
         alike = [product for product in products if product.a.ndim == ndim]
         if not alike:
             continue
         a = np.concatenate([product.a for product in alike])
-        g = np.concatenate([product.g for product in alike])
-        sums.append(np.dot(a.T, g) if ndim == 2 else scatter(g, a, index=LOOKUP, shape=(M, N)))
+        g = np.concatenate([product.g for product in alike], axis=-2)
+        sums.append(matmul(a.T, g) if ndim == 2 else scatter(g, a, index=LOOKUP, shape=shape))
     return sums
 
 
@@ -398,16 +399,16 @@ rule(logsumexp,   lambda g, y, x, axis=None, keepdims=False:
                       * np.exp(x - expand(np.where(y == -np.inf, 0.0, y), x, axis, keepdims)))
 rule(cross_entropy, lambda g, y, z, classes, reduction="mean":
                         (softmax(z) - (classes[..., None] == np.arange(z.shape[-1])))
-                        * (g[..., None] if reduction == "none" else
-                           g / classes.size if reduction == "mean" else g),
+                        * np.reshape(g / classes.size if reduction == "mean" else g,
+                                     g.shape + (1,) * (z.ndim - y.ndim)),
                     None)
 
 # ------------------------------------------------------------------------------------------- shapes
 
-rule(np.reshape,      lambda g, y, x, shape=None: np.reshape(g, x.shape))
-rule(np.ravel,        lambda g, y, x: np.reshape(g, x.shape))
-rule(np.squeeze,      lambda g, y, x, axis=None: np.reshape(g, x.shape))
-rule(np.expand_dims,  lambda g, y, x, axis=0: np.reshape(g, x.shape))
+rule(np.reshape,      lambda g, y, x, shape=None: shaped(g, y, x))
+rule(np.ravel,        lambda g, y, x: shaped(g, y, x))
+rule(np.squeeze,      lambda g, y, x, axis=None: shaped(g, y, x))
+rule(np.expand_dims,  lambda g, y, x, axis=0: shaped(g, y, x))
 rule(np.broadcast_to, lambda g, y, x, shape=None: g)
 rule(np.transpose,    lambda g, y, x, axes=None: np.transpose(g, inverse(axes, x.ndim)))
 rule(np.swapaxes,     lambda g, y, x, axis1=0, axis2=1: np.swapaxes(g, axis1, axis2))
@@ -452,17 +453,24 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(range(ndim)) if axis is None else tuple(normalize_axis_tuple(axis, ndim))
 
 
+def shaped(g: Any, y: Any, x: Any) -> Any:
+    """g, of y's shape, in x's; further axes in front stay."""
+    return np.reshape(g, g.shape[: g.ndim - y.ndim] + x.shape)
+
+
 def expand(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """g with the axes put back, of length 1, along which x was reduced."""
+    """g with the axes put back, of length 1, along which x was reduced; axes in front stay."""
     if keepdims or not x.ndim:
         return g
     reduced = axes_of(axis, x.ndim)
-    return np.reshape(g, tuple(1 if i in reduced else n for i, n in enumerate(x.shape)))
+    kept = tuple(1 if i in reduced else n for i, n in enumerate(x.shape))
+    return np.reshape(g, g.shape[: g.ndim - x.ndim + len(reduced)] + kept)
 
 
 def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """g at every element of x that was reduced to it."""
-    return np.broadcast_to(expand(g, x, axis, keepdims), x.shape)
+    wide = expand(g, x, axis, keepdims)
+    return np.broadcast_to(wide, wide.shape[: wide.ndim - x.ndim] + x.shape)
 
 
 def at_extremum(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
@@ -485,16 +493,24 @@ def times_transposed(g: Any, y: Any, a: Any, b: Any) -> Any:
 def transposed_times(g: Any, y: Any, a: Any, b: Any) -> Any:
     """dL/dB = Aᵀ G for Y = A B."""
     if a.ndim == 1:
-        return a * g if b.ndim == 1 else a[:, None] * g[..., None, :]
+        return a * g[..., None] if b.ndim == 1 else a[:, None] * g[..., None, :]
     if b.ndim == 1:
         return (a.mT @ g[..., None])[..., 0]
-    if isinstance(g, np.ndarray) and g.ndim == a.ndim == 2:
+    if isinstance(g, np.ndarray) and a.ndim == b.ndim == 2:
         return Product(a, g, b.shape)
     return a.mT @ g
 
 
 rule(np.matmul, times_transposed, transposed_times)
 primitive_of(np.matmul).function = matmul
+
+# Whose rules work row by row, so that they take a stack of many g, with one more axis in front.
+for entry in [primitives[function] for function in primitives if isinstance(function, np.ufunc)]:
+    entry.many = True
+for function in (np.sum, np.mean, np.max, np.min, np.clip, np.where, np.broadcast_to, np.reshape,
+                 np.ravel, np.squeeze, np.expand_dims, add_n, astype, sigmoid, relu, softplus,
+                 cross_entropy):  # fmt: skip
+    primitives[function].many = True
 
 
 def einsum_of_others(slot: int, g: Any, xs: tuple[Any, ...], subscripts: str) -> Any:

@@ -5,40 +5,57 @@ recursion, no counting of uses, one sort. On a recurrent network it *is* t = T â
 is complete when its turn comes, is used once, and is dropped.
 
 The terms that arrive at one node are kept in a list and summed when its turn comes. For a parameter
-that is shared by the time steps, that list is the sum over time.
+that is shared by the time steps, that list is the sum over time; `itemised` keeps it.
+
+This file does not know what a tensor is, nor what becomes of an adjoint.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
 
-from .record import Label, Node, history, recorder
+from .record import Label, Node, history, recorder, retained
 from .rules import Product, add_n, astype, sums_of_products
 
 SUM_AFTER = 16
 """So many terms are added up at once in a plain sweep, that none holds one term per step."""
+
+Term = tuple[Node, int, Any]  # a reader, its argument slot, and what it sent through it
 
 
 def adjoints(
     outputs: Sequence[Node],
     seeds: Sequence[Any],
     targets: Iterable[Node] | None = None,
+    *,
     record: bool = False,
     retain: bool = False,
+    many: bool = False,
+    stop: Set[Node] = frozenset(),
+    itemised: dict[Node, list[Term]] | None = None,
 ) -> dict[Node, Any]:
     """dL/d(target) for each target that the outputs depend on; by default, for each leaf.
 
-    `seeds` are dL/d(output). Seeds and adjoints are arrays. With `record` they are tensors, and the
-    sweep is itself recorded: each gradient node takes the time step of the node it differentiates.
-    Without `retain` the graph is released on the way.
+    seeds: dL/d(output). Seeds and adjoints are arrays.
+    record: they are tensors, and the sweep is itself recorded: each gradient node takes the time
+        step of the node that it differentiates.
+    retain: keep the graph; else it is released on the way.
+    many: seeds and adjoints have one more axis in front, of equal length: as many sweeps in one.
+    stop: nodes that nothing flows through, as if they were leaves.
+    itemised: the terms that arrive at its keys are appended to its lists, newest reader first.
     """
-    nodes = history(*outputs)
+    since = 0
+    useful = None
     wanted = set(targets or ())
-    useful = None if targets is None else _depending_on(wanted, nodes)
+    if targets is not None:
+        since = min((node.number for node in wanted), default=0)  # older ones lie on no way there
+    nodes = history(*outputs, since=since)
+    if targets is not None:
+        useful = depending_on(wanted, nodes)
     pending: defaultdict[Node, list[Any]] = defaultdict(list)
     for output, seed in zip(outputs, seeds, strict=True):
         pending[output].append(seed)
@@ -51,38 +68,36 @@ def adjoints(
         if terms is None:
             continue
         if record:
-            with _differentiating(node, "sum"):
+            with differentiating(node, "sum"):
                 g = add_n(*terms)
         else:
             g = terms[0]
             if len(terms) > 1 or isinstance(g, Product):
                 g = total(terms)
-        for hook in node.hooks or ():
-            changed = hook(node, g)
-            g = g if changed is None else changed
+        if node.hooks:
+            g = _hooked(node, g, many)
+            if targets is None and retained in node.hooks:
+                found[node] = g
         primitive = node.primitive
         if primitive is None or node in wanted:
             found[node] = g
-        if primitive is None:
+        if primitive is None or node in stop:
             continue
-        y: Any = node if record else node.array
-        arguments: Any = node.inputs if record else node.arguments
-        vjps, attributes = primitive.vjps, node.attributes
-        for slot, x in enumerate(node.inputs or ()):
+        inputs = node.inputs or ()
+        for slot, x in enumerate(inputs):
             if not isinstance(x, Node) or not x.requires_grad:
                 continue
             if useful is not None and x not in useful:
                 continue
-            array = x.array
             if record:
-                with _differentiating(node, slot):
-                    term = unbroadcast(vjps[slot](g, y, *arguments, **attributes), array)
+                with differentiating(node, slot):
+                    term = pull_back(g, node, slot, node, inputs)
             else:
-                term = vjps[slot](g, y, *arguments, **attributes)
-                if term.shape != array.shape or term.dtype is not array.dtype:
-                    term = unbroadcast(term, array)
+                term = pull_back(g, node, slot, node.array, node.arguments, many)
             if tracing:
                 _trace(term, g, node, slot)
+            if itemised is not None and x in itemised:
+                itemised[x].append((node, slot, term))
             arrived = pending[x]
             arrived.append(term)
             if len(arrived) == SUM_AFTER and not record:
@@ -90,6 +105,28 @@ def adjoints(
         if not retain:
             node.inputs, node.arguments = None, ()
     return found
+
+
+def pull_back(
+    g: Any, node: Node, slot: int, y: Any, arguments: Sequence[Any], many: bool = False
+) -> Any:
+    """The term that a node sends through an argument slot, given its adjoint g: its rule's value.
+
+    y and the arguments are the node's value and inputs, as arrays or as tensors, as the rule is to
+    compute or to be recorded.
+    """
+    primitive: Any = node.primitive
+    inputs: Any = node.inputs
+    vjp = primitive.vjps[slot]
+    if many and not primitive.many:
+        rows = [vjp(row, y, *arguments, **node.attributes) for row in g]
+        term = np.stack([worked_out(row) for row in rows])
+    else:
+        term = vjp(g, y, *arguments, **node.attributes)
+    array = inputs[slot].array
+    if term.shape != array.shape or term.dtype is not array.dtype:
+        return unbroadcast(term, array, many)
+    return term
 
 
 def total(terms: list[Any]) -> Any:
@@ -102,14 +139,26 @@ def total(terms: list[Any]) -> Any:
     return parts[0] if len(parts) == 1 else add_n(*parts)
 
 
-def unbroadcast(term: Any, array: Any) -> Any:
-    """A term summed over the axes along which `array` was broadcast, in the array's dtype."""
-    if isinstance(term, Product):
-        term = total([term])
-    shape = array.shape
-    if term.size != array.size:
+def worked_out(term: Any) -> Any:
+    """A term as an array, though it be a product that was put off."""
+    return total([term]) if isinstance(term, Product) else term
+
+
+def unbroadcast(term: Any, array: Any, many: bool = False) -> Any:
+    """A term summed over the axes along which `array` was broadcast, in the array's dtype.
+
+    many: the first axis of the term is that of the seeds, and stays.
+    """
+    term = worked_out(term)
+    shape = (len(term), *array.shape) if many else array.shape
+    if term.size != array.size * (len(term) if many else 1):
+        first = int(many)
         extra = term.ndim - len(shape)
-        wide = tuple(i for i, n in enumerate(term.shape) if i < extra or n != shape[i - extra])
+        wide = tuple(
+            i
+            for i, n in enumerate(term.shape)
+            if i >= first and (i < first + extra or n != shape[i - extra])
+        )
         plain = isinstance(term, np.ndarray)
         term = np.add.reduce(term, axis=wide) if plain else np.sum(term, axis=wide)
     if term.shape != shape:
@@ -117,11 +166,19 @@ def unbroadcast(term: Any, array: Any) -> Any:
     return term if term.dtype == array.dtype else astype(term, dtype=array.dtype)
 
 
+def _hooked(node: Node, g: Any, many: bool) -> Any:
+    """What the hooks of a node make of its complete adjoint."""
+    if many:
+        return np.stack([_hooked(node, row, many=False) for row in g])
+    for hook in node.hooks or ():
+        changed = hook(node, g)
+        g = g if changed is None else changed
+    return g
+
+
 def _trace(term: Any, g: Any, node: Node, slot: int) -> None:
     """A FloatingPointError if this term is the first that is not finite."""
-    arrays = [x.array if isinstance(x, Node) else x for x in (term, g)]
-    if isinstance(term, Product):
-        arrays[0] = total([term])
+    arrays = [x.array if isinstance(x, Node) else worked_out(x) for x in (term, g)]
     if np.isfinite(arrays[0]).all() or not np.isfinite(arrays[1]).all():
         return
     made = node.primitive.name if node.primitive else "a leaf"
@@ -134,7 +191,7 @@ def _trace(term: Any, g: Any, node: Node, slot: int) -> None:
     )
 
 
-def _depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:
+def depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:
     """The targets, and which of the nodes (oldest first) were computed from them."""
     found = set(targets)
     for node in nodes:
@@ -143,7 +200,7 @@ def _depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:
     return found
 
 
-class _differentiating:
+class differentiating:
     """Record gradient nodes as made by argument `slot` of the node that is being differentiated."""
 
     def __init__(self, node: Node, slot: int | str) -> None:

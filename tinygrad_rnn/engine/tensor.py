@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .record import Node, Primitive, composites, primitive_of, primitives, recorder, stamp
+from .held import read_only
+from .record import Node, Primitive, composites, primitive_of, primitives, recorder, retained, stamp
 from .rules import ARRAY, astype, getitem
 from .sweep import adjoints
 
@@ -50,8 +51,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     if type(value) is not np.ndarray:
         value = np.asarray(value)
     if not (wanted and primitive.vjps and recorder.enabled):
-        own = value.view() if value.base is None else value.copy()  # it shares no tensor's memory
-        return from_array(own, depth=4)
+        return from_array(value.view() if value.base is None else _own(value), depth=4)
     if foreign:
         pairs = zip(inputs, arrays, strict=True)
         inputs = tuple([x if isinstance(x, Node) else array for x, array in pairs])
@@ -157,17 +157,17 @@ class Tensor(Node):
 
     @property
     def data(self) -> npt.NDArray[Any]:
-        """The value, not copied. It can be written to, except while a recording holds it.
+        """The value, not copied. It can be written to, unless it was computed or is recorded.
 
         What a recording holds is read-only until the recording is released or dropped, so that a
-        gradient never belongs to other values than the loss. `x.data = array` works at any time
-        for a leaf: it takes a copy, and recordings keep the old value.
+        gradient never belongs to other values than the loss; who writes to it is told by a
+        ValueError which operation holds it. `x.data = array` works at any time for a leaf: it takes
+        a copy, and recordings keep the old value.
         """
-        view = self.array.view()
         # Our own reference and that of the call are two; a third is in some node's arguments.
-        if self.inputs or sys.getrefcount(self.array) > 2:
-            view.flags.writeable = False
-        return view
+        if self.primitive is not None or sys.getrefcount(self.array) > 2:
+            return read_only(self)
+        return self.array.view()
 
     @data.setter
     def data(self, value: npt.ArrayLike) -> None:
@@ -177,9 +177,9 @@ class Tensor(Node):
                 f"data: {_what(self)} is {_kind(self.array)}; it can't become {_kind(new)}. "
                 "Make a new tensor instead"
             )
-        if self.inputs:
+        if self.primitive is not None:
             raise ValueError(f"data: {_what(self)} was computed; detach() it to give it a value")
-        self.array = np.array(new).view()
+        self.array = _own(new)
 
     shape = property(lambda self: self.array.shape, doc="The length of each axis.")
     ndim = property(lambda self: self.array.ndim, doc="The number of axes.")
@@ -208,8 +208,8 @@ class Tensor(Node):
         return self.array.item()
 
     def detach(self) -> Tensor:
-        """The same value, with its history cut off."""
-        return from_array(self.array, self._name)
+        """A copy of the value, with its history cut off."""
+        return from_array(_own(self.array), self._name)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -236,8 +236,11 @@ class Tensor(Node):
     def __repr__(self) -> str:
         value = np.array2string(self.array, separator=", ", prefix="tensor(")
         facts = [value, f"dtype={self.array.dtype}"]
+        if self.name:
+            facts.append(f"name={self.name!r}")
         if self.primitive:
-            facts.append(f"made by {self.primitive.name}")
+            when = "" if self.step is None else f" at step {self.step}"
+            facts.append(f"made by {self.primitive.name}{when}")
         elif self.requires_grad:
             facts.append("requires_grad=True")
         return f"tensor({', '.join(facts)})"
@@ -288,8 +291,8 @@ class Tensor(Node):
 
     def retain_grad(self) -> None:
         """Have `.grad` set by `backward` as for a leaf, though this tensor was computed."""
-        if self.primitive is not None and _accumulate not in (self.hooks or ()):
-            self.hooks = [*(self.hooks or ()), _accumulate]
+        if self.primitive is not None and retained not in (self.hooks or ()):
+            self.hooks = [*(self.hooks or ()), retained]
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> None:
         """Call hook(dL/d(this)) once in each pass, with the sum of all terms.
@@ -299,7 +302,7 @@ class Tensor(Node):
         """
 
         def call(node: Node, g: Any) -> Any:
-            changed = hook(g if isinstance(g, Tensor) else from_array(np.array(g).view()))
+            changed = hook(g if isinstance(g, Tensor) else from_array(_own(g)))
             if changed is None or isinstance(g, Tensor):
                 return changed
             array = as_array(changed)
@@ -472,7 +475,7 @@ _PLAIN = {
 
 
 def _data(data: Any, dtype: Any) -> npt.NDArray[Any]:
-    """The caller's data as an array of our own; a view, so that only we count its references."""
+    """The caller's data as an array of our own."""
     if isinstance(data, Tensor):
         data = data.array
     try:
@@ -484,6 +487,11 @@ def _data(data: Any, dtype: Any) -> npt.NDArray[Any]:
             f"tensor: {array.dtype} data; a tensor holds real numbers, integers or booleans"
         )
     return array.view()
+
+
+def _own(array: Any) -> npt.NDArray[Any]:
+    """A copy, as a view: a view of it, such as `data` gives, refers to what is below."""
+    return np.array(array).view()
 
 
 def _constant(x: Any, primitive: Primitive) -> Any:
@@ -621,4 +629,4 @@ def _accumulate(x: Any, g: Any) -> None:
 
 def as_gradient(g: Any) -> Tensor:
     """What a sweep found, as a tensor that shares its buffer with no other."""
-    return g if isinstance(g, Tensor) else from_array(np.array(g).view())
+    return g if isinstance(g, Tensor) else from_array(_own(g))

@@ -26,6 +26,7 @@ import numpy as np
 from .. import text
 from ..draw import GraphvizNotFound, Picture
 from ..progress import Progress
+from ..tables import columns
 from . import report
 from .network import (
     STEPS,
@@ -106,7 +107,7 @@ def run(options: Options) -> int:
 
         table = [*yardsticks(corpus), ("network", None, held_out_loss(network, corpus))]
         _say("\nThe loss on the held-out text:\n")
-        _say(report.columns(report.loss_table(table)))
+        _say(columns(report.loss_table(table)))
 
         prefix = _first_line(corpus) if options.prefix is None else options.prefix
         sample = write_on(
@@ -117,7 +118,7 @@ def run(options: Options) -> int:
 
         four = four_steps(network, corpus)
         _say("\nFour of its steps, by backward() and by hand:\n")
-        _say(report.columns(report.gradient_table(four)))
+        _say(columns(report.gradient_table(four)))
         _say(f"\n{report.verdict(four)}")
 
         found = report.Findings(

@@ -95,16 +95,6 @@ def sentence(words: str) -> str:
     return textwrap.fill(words, 78, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def columns(rows: list[list[str]]) -> str:
-    """A table for a terminal: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(["", first.ljust(widths[0]), *cells]))
-    return "\n".join(lines)
-
-
 def quoted(sample: str, width: int = 76) -> str:
     """A text as it is, but for control characters, and indented; long lines are broken."""
     shown = (c if c.isprintable() or c == "\n" else "�" for c in sample.expandtabs())

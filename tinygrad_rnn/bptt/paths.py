@@ -1,0 +1,186 @@
+"""The ways a gradient takes: through which edges it came, and by which paths.
+
+Vertical is down the layers, inside a time step; horizontal is back in time, from one step to the
+one before. This file follows the recorded edges, and asks the engine for each edge's derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine.record import Node, history
+from ..engine.sweep import adjoints, depending_on, pull_back, worked_out
+from ..engine.tensor import Tensor, seed
+from ..tables import columns
+from .contributions import name_of
+
+Array = npt.NDArray[Any]
+
+
+# -------------------------------------------------------------------------------------------- split
+
+
+@dataclass(frozen=True, eq=False)
+class Edge:
+    """A reader of a state, and the part of the state's gradient that came through it."""
+
+    step: int | None
+    op: str
+    slot: int
+    horizontal: bool
+    grad: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """dL/dh_t = vertical + horizontal, each of h_t's shape, and the edges they came through."""
+
+    name: str
+    vertical: Array
+    horizontal: Array
+    edges: list[Edge]
+
+    @property
+    def total(self) -> Array:
+        """dL/dh_t."""
+        array: Array = self.vertical + self.horizontal
+        return array
+
+    def __str__(self) -> str:
+        rows = [["part", "read by", "in step", "norm"]]
+        for edge in self.edges:
+            part = "horizontal" if edge.horizontal else "vertical"
+            step = "–" if edge.step is None else str(edge.step)
+            rows.append([part, edge.op, step, f"{np.linalg.norm(edge.grad):.4g}"])
+        parts = (("vertical", self.vertical), ("horizontal", self.horizontal), ("sum", self.total))
+        rows += [[f"{part}", "", "", f"{np.linalg.norm(g):.4g}"] for part, g in parts]
+        return f"dL/d{self.name}, by the edges it came through:\n{columns(rows)}"
+
+
+def split(loss: Tensor, h: Tensor) -> Split:
+    """The vertical and the horizontal part of dL/dh_t: through ŷ_t, and through h_{t+1}.
+
+    h: a tensor made in a time step. What reads it in that step, or outside the steps, sends the
+    vertical part, and what reads it in another step the horizontal one. The graph is kept. A
+    ValueError says that h was made outside the steps, or that the loss does not depend on it.
+    """
+    if h.step is None:
+        raise ValueError(
+            f"split: {name_of(h)} was not made in a time step; record it in "
+            "`for t, x in tg.steps(xs):`"
+        )
+    arrived: dict[Node, list[Any]] = {h: []}
+    adjoints([loss], [seed(loss, None, record=False)], [h], retain=True, itemised=arrived)
+    if not arrived[h]:
+        raise ValueError(f"split: the loss does not depend on {name_of(h)} of step {h.step}")
+    edges = []
+    for reader, slot, term in reversed(arrived[h]):
+        op = reader.primitive.name if reader.primitive else ""
+        sideways = reader.step not in (h.step, None)
+        edges.append(Edge(reader.step, op, slot, sideways, worked_out(term)))
+    vertical, horizontal = np.zeros_like(h.array), np.zeros_like(h.array)
+    for edge in edges:
+        part = horizontal if edge.horizontal else vertical
+        part += edge.grad
+    return Split(f"{name_of(h)}_{h.step}", vertical, horizontal, edges)
+
+
+# -------------------------------------------------------------------------------------------- paths
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """One way from the loss to a use of the parameter, and the product of the derivatives on it.
+
+    nodes: from the loss to the operation that uses the parameter.
+    slot: which of that operation's arguments the parameter is.
+    grad: the product, of the parameter's shape.
+    """
+
+    nodes: tuple[Node, ...]
+    slot: int
+    grad: Array
+
+    @property
+    def steps(self) -> list[int]:
+        """The time steps on the way, newest first: [3, 2, 1] went back through h_3, h_2, h_1."""
+        steps = [node.step for node in self.nodes if node.step is not None]
+        return list(dict.fromkeys(steps))
+
+    def __str__(self) -> str:
+        return " ← ".join(node.primitive.name for node in self.nodes if node.primitive)
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """The paths from a loss to a parameter.
+
+    count: how many there are, exactly.
+    paths: all of them, or none if there are more than the limit.
+    """
+
+    name: str
+    count: int
+    paths: list[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.paths)
+
+    def __str__(self) -> str:
+        words = f"{self.count:,} path{'s' if self.count != 1 else ''} from the loss to {self.name}"
+        if not self.paths:
+            return f"{words}, too many to list"
+        rows = [["path", "through steps", "norm"]]
+        for path in self.paths:
+            steps = " ← ".join(map(str, path.steps))
+            rows.append([str(path), steps, f"{np.linalg.norm(path.grad):.4g}"])
+        return f"{words}; dL/d{self.name} is the sum of their products:\n{columns(rows)}"
+
+
+def paths(loss: Tensor, parameter: Tensor, limit: int = 100) -> Paths:
+    """The paths that the gradient takes from a loss to a parameter, each with its product.
+
+    By the chain rule dL/dθ is the sum over the paths. They are counted without being walked, and
+    listed if there are at most `limit`; 2⁶⁰ are no matter. The graph is kept. A ValueError says
+    that the loss does not depend on the parameter.
+    """
+    g = seed(loss, None, record=False)
+    nodes = history(loss, since=parameter.number)
+    useful = depending_on({parameter}, nodes)
+    if loss not in useful or loss is parameter:
+        raise ValueError(f"paths: the loss does not depend on {name_of(parameter)}")
+    count: dict[Node, int] = {loss: 1}
+    for node in reversed(nodes):
+        if node in count and node is not parameter:
+            for _, x in _edges(node, useful):
+                count[x] = count.get(x, 0) + count[node]
+    number = count[parameter]
+    listed = list(_walk(loss, g, parameter, useful)) if number <= limit else []
+    return Paths(name_of(parameter), number, listed)
+
+
+def _walk(loss: Node, g: Any, parameter: Node, useful: set[Node]) -> Iterator[Path]:
+    """All the paths, depth first, without recursion."""
+    ways: list[tuple[tuple[Node, ...], Any]] = [((loss,), g)]
+    while ways:
+        nodes, g = ways.pop()
+        node = nodes[-1]
+        for slot, x in reversed(_edges(node, useful)):
+            term = worked_out(pull_back(g, node, slot, node.array, node.arguments))
+            if x is parameter:
+                yield Path(nodes, slot, term)
+            else:
+                ways.append(((*nodes, x), term))
+
+
+def _edges(node: Node, useful: set[Node]) -> list[tuple[int, Node]]:
+    inputs = enumerate(node.inputs or ())
+    return [(slot, x) for slot, x in inputs if isinstance(x, Node) and x in useful]
