@@ -195,6 +195,34 @@ def test_gradients_have_their_arguments_shape_and_are_nobody_elses(row: Row, cal
     )
 
 
+@differentiable
+def test_many_adjoints_at_once_are_as_many_sweeps(row: Row, call: Call) -> None:
+    """The Jacobian from one sweep, and its product with a vector from forward mode."""
+    xs = tensors(call)
+    y = call.on(row.call, *xs)
+    wanted = [x for x in xs if x.requires_grad]
+    if y.requires_grad:
+        seeds = np.eye(y.size).reshape(y.size, *y.shape)
+        rows = [tg.grad(y, wanted, v, retain_graph=True) for v in seeds]
+        for slot, x in enumerate(wanted):
+            J = tg.jacobian(y, x)
+            assert J.shape == y.shape + x.shape
+            each = np.array([r[slot] for r in rows]).reshape(J.shape)
+            np.testing.assert_allclose(J, each, rtol=1e-13, atol=1e-15)
+    tangents = [weights_of(x.shape) for x in wanted]
+
+    def of_floats(*zs: tg.Tensor) -> Any:
+        rest = iter(zs)
+        return call.on(row.call, *(next(rest) if x.requires_grad else x for x in xs))
+
+    _, pushed = tg.jvp(of_floats, wanted, tangents)
+    assert pushed.shape == y.shape
+    if y.requires_grad:
+        pairs = zip(wanted, tangents, strict=True)
+        terms = [np.tensordot(tg.jacobian(y, x).data, v, v.ndim) for x, v in pairs]
+        np.testing.assert_allclose(pushed, sum(terms), rtol=1e-12, atol=1e-14)
+
+
 @constant
 def test_nothing_flows_back_through_what_has_no_derivative(row: Row, call: Call) -> None:
     xs = tensors(call)
