@@ -124,9 +124,10 @@ def pull_back(
     else:
         term = vjp(g, y, *arguments, **node.attributes)
     array = inputs[slot].array
-    if term.shape != array.shape or term.dtype is not array.dtype:
-        return unbroadcast(term, array, many)
-    return term
+    shape = (len(g), *array.shape) if many else array.shape
+    if term.shape == shape and term.dtype is array.dtype:
+        return term
+    return unbroadcast(term, shape, array.dtype, kept=int(many))
 
 
 def total(terms: list[Any]) -> Any:
@@ -144,26 +145,24 @@ def worked_out(term: Any) -> Any:
     return total([term]) if isinstance(term, Product) else term
 
 
-def unbroadcast(term: Any, array: Any, many: bool = False) -> Any:
-    """A term summed over the axes along which `array` was broadcast, in the array's dtype.
+def unbroadcast(term: Any, shape: tuple[int, ...], dtype: Any, kept: int = 0) -> Any:
+    """A term summed over the axes along which its argument was broadcast from a shape and dtype.
 
-    many: the first axis of the term is that of the seeds, and stays.
+    kept: so many axes in front stay, whatever they are.
     """
     term = worked_out(term)
-    shape = (len(term), *array.shape) if many else array.shape
-    if term.size != array.size * (len(term) if many else 1):
-        first = int(many)
-        extra = term.ndim - len(shape)
-        wide = tuple(
-            i
-            for i, n in enumerate(term.shape)
-            if i >= first and (i < first + extra or n != shape[i - extra])
-        )
+    extra = term.ndim - len(shape)
+    wide = tuple(
+        i
+        for i, n in enumerate(term.shape)
+        if i >= kept and (i < kept + extra or n != shape[i - extra])
+    )
+    if wide:
         plain = isinstance(term, np.ndarray)
         term = np.add.reduce(term, axis=wide) if plain else np.sum(term, axis=wide)
     if term.shape != shape:
         term = term.reshape(shape)
-    return term if term.dtype == array.dtype else astype(term, dtype=array.dtype)
+    return term if term.dtype == dtype else astype(term, dtype=dtype)
 
 
 def _hooked(node: Node, g: Any, many: bool) -> Any:
