@@ -1,7 +1,11 @@
-"""The table of primitives: every one has a row of samples here, and is checked twice over."""
+"""Every function of the table: its value, its derivatives, its edges and its errors.
+
+The rows are data in tests/table.py. What is said here is said of all rows at once.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,262 +13,255 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.engine import rules
+from tinygrad_rnn.engine import functions
 from tinygrad_rnn.engine.record import composites, primitives
 
 from .oracles import complex_step
-
-rng = np.random.default_rng(0)
-CLASSES = np.array([[2, 0], [1, 1]])
+from .table import PAIRS, ROWS, SHAPES, Bad, Call, Kink, Row, normal
 
 
-def normal(*shape: int) -> np.ndarray:
-    return rng.standard_normal(shape)
+def _each(what: str, wanted: Callable[[Row], bool]) -> list[Any]:
+    """(row, x) for each x in a column of the rows that are wanted."""
+    return [
+        pytest.param(row, x, id=f"{row.name}-{i}")
+        for row in ROWS
+        if wanted(row)
+        for i, x in enumerate(getattr(row, what))
+    ]
 
 
-def positive(*shape: int) -> np.ndarray:
-    return rng.uniform(0.5, 2.0, shape)
+every = pytest.mark.parametrize(("row", "call"), _each("samples", lambda row: True))
+differentiable = pytest.mark.parametrize(
+    ("row", "call"), _each("samples", lambda row: row.differentiable)
+)
+constant = pytest.mark.parametrize(
+    ("row", "call"), _each("samples", lambda row: not row.differentiable)
+)
 
 
-# For each primitive: calls, each a function of tensors and the arrays to call it with.
-SAMPLES: dict[Any, list[tuple[Callable[..., Any], tuple[np.ndarray, ...]]]] = {
-    np.add: [(np.add, (normal(2, 3), normal(3))), (np.add, (normal(2, 1), normal(1, 3)))],
-    np.subtract: [(np.subtract, (normal(2, 3), normal(3)))],
-    np.multiply: [(np.multiply, (normal(2, 3), normal(2, 1))), (lambda x: x * x, (normal(3),))],
-    np.divide: [(np.divide, (normal(2, 3), positive(3))), (lambda x: 1 / x, (positive(3),))],
-    np.power: [
-        (np.power, (positive(2, 3), normal(3))),
-        (lambda x: x**3, (normal(3),)),
-        (lambda x: x**0, (np.zeros(2),)),
-        (lambda x: 2.0**x, (normal(3),)),
-        (np.power, (positive(3), np.zeros(3))),
-    ],
-    np.maximum: [(np.maximum, (normal(2, 3), normal(3)))],
-    np.minimum: [(np.minimum, (normal(2, 3), normal(3)))],
-    np.remainder: [(np.remainder, (normal(2, 3), positive(3))), (lambda x: x % 1, (normal(3),))],
-    np.where: [(lambda a, b: np.where(np.eye(2) > 0, a, b), (normal(2, 2), normal(2)))],
-    rules.add_n: [(lambda *xs: tg.add_n(xs), (normal(2, 3), normal(2, 3), normal(2, 3)))],
-    np.negative: [(np.negative, (normal(3),))],
-    np.positive: [(np.positive, (normal(3),))],
-    np.exp: [(np.exp, (normal(3),))],
-    np.expm1: [(np.expm1, (normal(3),))],
-    np.log: [(np.log, (positive(3),))],
-    np.log1p: [(np.log1p, (positive(3),))],
-    np.sqrt: [(np.sqrt, (positive(3),))],
-    np.square: [(np.square, (normal(3),))],
-    np.reciprocal: [(np.reciprocal, (positive(3),))],
-    np.absolute: [(abs, (normal(3),))],
-    np.sin: [(np.sin, (normal(3),))],
-    np.cos: [(np.cos, (normal(3),))],
-    np.tanh: [(np.tanh, (normal(2, 3),)), (tg.Tensor.tanh, (normal(3),))],
-    rules.sigmoid: [(tg.sigmoid, (normal(3),))],
-    rules.relu: [(tg.relu, (normal(3),))],
-    rules.softplus: [(tg.softplus, (normal(3),))],
-    np.clip: [(lambda x: np.clip(x, -0.5, 0.5), (normal(5),))],
-    rules.astype: [(lambda x: x.astype(np.float64).astype(x.dtype), (normal(3),))],
-    np.sum: [
-        (np.sum, (normal(2, 3),)),
-        (lambda x: x.sum(axis=-1), (normal(2, 3),)),
-        (lambda x: x.sum(axis=(0, 2), keepdims=True), (normal(2, 3, 2),)),
-    ],
-    np.mean: [
-        (np.mean, (normal(2, 3),)),
-        (lambda x: x.mean(axis=1, keepdims=True), (normal(2, 3),)),
-        (lambda x: x.mean(axis=(0, -1)), (normal(2, 3, 2),)),
-    ],
-    np.max: [(np.max, (normal(2, 3),)), (lambda x: x.max(axis=1), (normal(2, 3),))],
-    np.min: [(lambda x: x.min(axis=0, keepdims=True), (normal(2, 3),))],
-    np.cumsum: [(np.cumsum, (normal(2, 3),)), (lambda x: np.cumsum(x, axis=1), (normal(2, 3),))],
-    rules.softmax: [(tg.softmax, (normal(2, 3),)), (lambda x: tg.softmax(x, 0), (normal(2, 3),))],
-    rules.log_softmax: [(tg.log_softmax, (normal(2, 3),))],
-    rules.logsumexp: [
-        (tg.logsumexp, (normal(2, 3),)),
-        (lambda x: tg.logsumexp(x, axis=0, keepdims=True), (normal(2, 3),)),
-    ],
-    rules.cross_entropy: [
-        (lambda z: tg.cross_entropy(z, CLASSES), (normal(2, 2, 3),)),
-        (lambda z: tg.cross_entropy(z, CLASSES, "sum"), (normal(2, 2, 3),)),
-        (lambda z: tg.cross_entropy(z, CLASSES, "none"), (normal(2, 2, 3),)),
-    ],
-    np.matmul: [
-        (np.matmul, (normal(2, 3), normal(3, 4))),
-        (np.matmul, (normal(3), normal(3))),
-        (np.matmul, (normal(2, 3), normal(3))),
-        (np.matmul, (normal(3), normal(3, 2))),
-        (np.matmul, (normal(2, 1, 2, 3), normal(3, 3, 2))),
-        (np.matmul, (normal(2, 2, 3), normal(3))),
-        (np.matmul, (normal(3), normal(2, 3, 2))),
-        (np.matmul, (normal(2, 0), normal(0, 2))),
-    ],
-    np.reshape: [(lambda x: x.reshape(3, -1), (normal(2, 3),)), (
-        lambda x: np.reshape(x, 6), (normal(2, 3),))],
-    np.ravel: [(np.ravel, (normal(2, 3),))],
-    np.squeeze: [(np.squeeze, (normal(2, 1),)), (lambda x: x.squeeze(0), (normal(1, 2, 1),))],
-    np.expand_dims: [(lambda x: np.expand_dims(x, 1), (normal(2, 3),))],
-    np.broadcast_to: [(lambda x: np.broadcast_to(x, (4, 2, 3)), (normal(2, 1),))],
-    np.transpose: [
-        (lambda x: x.T, (normal(2, 3),)),
-        (lambda x: x.transpose(2, 0, 1), (normal(2, 3, 4),)),
-        (lambda x: np.transpose(x, (1, -1, 0)), (normal(2, 3, 4),)),
-    ],
-    np.swapaxes: [(lambda x: x.mT, (normal(2, 3, 2),)), (
-        lambda x: x.swapaxes(0, 2), (normal(2, 3, 2),))],
-    np.moveaxis: [(lambda x: np.moveaxis(x, 0, -1), (normal(2, 3, 2),))],
-    np.flip: [(np.flip, (normal(2, 3),)), (lambda x: np.flip(x, 1), (normal(2, 3),))],
-    rules.getitem: [
-        (lambda x: x[1:, ::-1], (normal(3, 2),)),
-        (lambda x: x[..., None, 0], (normal(3, 2),)),
-        (lambda x: x[[0, 0, -1]], (normal(3, 2),)),
-        (lambda x: x[np.array([0, 1]), 1:], (normal(3, 2),)),
-        (lambda x: x[x.data > 0], (np.array([[1.0, -1.0], [2.0, 3.0]]),)),
-    ],
-    rules.embedding: [(lambda x: tg.embedding(x, CLASSES), (normal(3, 2),))],
-    rules.scatter: [
-        (lambda g: rules.scatter(g, index=(1, slice(None)), shape=(3, 2)), (normal(2),)),
-        (lambda g: rules.scatter(g, np.array([1, 1]), index=rules.LOOKUP, shape=(3, 2)), (
-            normal(2, 2),)),
-    ],
-    np.concatenate: [
-        (lambda *xs: np.concatenate(xs, axis=-1), (normal(2, 3), normal(2, 1))),
-        (lambda x: tg.concatenate([x, np.ones((1, 3), np.float16), x]), (normal(2, 3),)),
-        (lambda *xs: np.concatenate(xs, axis=None), (normal(2, 3), normal(2))),
-    ],
-    np.stack: [(lambda *xs: np.stack(xs, axis=-1), (normal(2, 3), normal(2, 3)))],
-    np.prod: [
-        (np.prod, (np.array([[1.0, 0.0, 2.0], [3.0, 4.0, 0.5]]),)),
-        (lambda x: np.prod(x, axis=1, keepdims=True), (normal(2, 5),)),
-    ],
-    np.var: [(np.var, (normal(2, 3),)), (lambda x: np.var(x, axis=1, ddof=1), (normal(2, 3),))],
-    np.dot: [
-        (np.dot, (normal(2, 3), normal(3, 2))),
-        (np.dot, (normal(3), normal(3))),
-        (np.dot, (normal(2, 3), normal(2, 3, 2))),
-        (np.dot, (normal(2, 2, 3), normal(2, 3, 2))),
-        (lambda x: np.dot(x, 2.0), (normal(2),)),
-    ],
-    rules.einsum: [
-        (lambda a, b: np.einsum("ij,jk->ik", a, b), (normal(2, 3), normal(3, 2))),
-        (lambda a, b: np.einsum("bij, bj", a, b), (normal(2, 3, 2), normal(2, 2))),
-        (lambda a, b: np.einsum("ij,k->k", a, b), (normal(2, 3), normal(2))),
-        (lambda *xs: np.einsum("i,ij,j->", *xs), (normal(2), normal(2, 3), normal(3))),
-        (lambda a: np.einsum("ijk->kj", a), (normal(2, 3, 2),)),
-    ],
-    np.einsum: [(lambda a: np.einsum("ij->ji", a), (normal(2, 3),))],
-    np.tensordot: [
-        (np.tensordot, (normal(2, 3, 4), normal(3, 4, 2))),
-        (lambda a, b: np.tensordot(a, b, 1), (normal(2, 3), normal(3, 2))),
-        (lambda a, b: np.tensordot(a, b, ((0, -1), (1, 0))), (normal(2, 3, 4), normal(4, 2))),
-    ],
-    np.std: [(np.std, (normal(2, 3),)), (lambda x: np.std(x, axis=1, ddof=1), (normal(2, 3),))],
-    np.linalg.norm: [
-        (np.linalg.norm, (normal(2, 3),)),
-        (lambda x: np.linalg.norm(x, axis=1, keepdims=True), (normal(2, 3),)),
-    ],
-    np.take: [
-        (lambda x: np.take(x, [3, 0, 3]), (normal(2, 3),)),
-        (lambda x: np.take(x, [[0, -1]], axis=1), (normal(2, 3),)),
-    ],
-    np.take_along_axis: [
-        (lambda x: np.take_along_axis(x, np.array([[2, 2], [0, 1]]), 1), (normal(2, 3),)),
-        (lambda x: np.take_along_axis(x, np.array([4, 4]), None), (normal(2, 3),)),
-    ],
-    np.repeat: [
-        (lambda x: np.repeat(x, 2), (normal(2, 3),)),
-        (lambda x: np.repeat(x, [1, 0, 2], axis=-1), (normal(2, 3),)),
-    ],
-    np.tile: [(lambda x: np.tile(x, 2), (normal(2, 3),)), (
-        lambda x: np.tile(x, (2, 1, 3)), (normal(2, 3),))],
-    np.roll: [
-        (lambda x: np.roll(x, 2), (normal(2, 3),)),
-        (lambda x: np.roll(x, (1, -1), (0, 1)), (normal(2, 3),)),
-    ],
-    np.split: [
-        (lambda x: np.split(x, 2, axis=1)[1], (normal(2, 4),)),
-        (lambda x: np.split(x, [1, 3])[1], (normal(4, 2),)),
-    ],
-    np.pad: [
-        (lambda x: np.pad(x, 1), (normal(2, 3),)),
-        (lambda x: np.pad(x, ((0, 1), (2, 0)), constant_values=5.0), (normal(2, 3),)),
-    ],
-    np.outer: [(np.outer, (normal(2), normal(3)))],
-}  # fmt: skip
-CASES = [
-    pytest.param(f, arrays, id=f"{getattr(key, '__name__', key)}-{i}")
-    for key, calls in SAMPLES.items()
-    for i, (f, arrays) in enumerate(calls)
-]
+def tensors(call: Call, dtype: Any = np.float64, **facts: Any) -> list[tg.Tensor]:
+    """The arrays of a call as tensors: gradients are wanted for floating ones, others are data."""
+    return [
+        tg.tensor(a, dtype=dtype if a.dtype.kind == "f" else None,
+                  requires_grad=a.dtype.kind == "f", **facts)
+        for a in call.arrays
+    ]  # fmt: skip
 
 
-def test_every_primitive_with_a_rule_and_every_composite_has_samples() -> None:
-    wanted = {f for f, entry in primitives.items() if entry.vjps} | set(composites)
-    assert wanted == set(SAMPLES)
+def gradients(row: Row, call: Call, xs: list[tg.Tensor], weights: Any = None) -> list[Any]:
+    """The value, and dL/dx for each x that has a gradient, where L is its weighted sum."""
+    y = call.on(row.call, *xs)
+    y.backward(np.ones(y.shape, y.dtype) if weights is None else weights(y.shape))
+    return [y.data, *(x.grad.data for x in xs if x.grad is not None)]
 
 
-@pytest.mark.parametrize(("f", "arrays"), CASES)
-def test_first_and_second_derivatives_against_central_differences(
-    f: Any, arrays: tuple[np.ndarray, ...]
-) -> None:
-    tg.check_gradients(f, *(tg.tensor(a, requires_grad=True) for a in arrays), order=2)
+def weights_of(shape: tuple[int, ...]) -> np.ndarray:
+    return np.linspace(1.0, 2.0, int(np.prod(shape))).reshape(shape)
 
 
-@pytest.mark.parametrize(("f", "arrays"), CASES)
-def test_float32_stays_float32(f: Any, arrays: tuple[np.ndarray, ...]) -> None:
-    xs = [tg.tensor(a, dtype=np.float32, requires_grad=True) for a in arrays]
-    y = f(*xs)
-    assert y.dtype == np.float32
-    if y.requires_grad:
-        y.backward(np.ones(y.shape, np.float32))
-        assert all(x.grad is None or x.grad.dtype == np.float32 for x in xs)
+# ------------------------------------------------------------------------------ the table itself
 
 
-@pytest.mark.parametrize(("f", "arrays"), CASES)
-def test_non_contiguous_inputs_give_the_same(f: Any, arrays: tuple[np.ndarray, ...]) -> None:
-    def run(wrap: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
-        xs = [tg.tensor(a, requires_grad=True) for a in arrays]
-        for x, a in zip(xs, arrays, strict=True):
-            x.array = wrap(a)
-        y = f(*xs)
-        y.backward(np.array(np.ones(y.shape), order="F"))
-        return [y.data, *(x.grad.data for x in xs if x.grad is not None)]
-
-    plain = run(np.array)
-    strided = run(lambda a: np.repeat(a, 2, axis=-1)[..., ::2])
-    for a, b in zip(plain, strided, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-13)
+def test_every_primitive_composite_and_function_has_a_row() -> None:
+    ours = {f for _, f in inspect.getmembers(functions, inspect.isfunction)
+            if f.__module__ == functions.__name__ and not f.__name__.startswith("_")}  # fmt: skip
+    rows = [row.function for row in ROWS]
+    assert set(rows) == {*primitives, *composites, *ours}
+    assert len(rows) == len(set(rows))
 
 
-ANALYTIC = {
-    np.exp: np.exp, np.sin: np.sin, np.cos: np.cos, np.tanh: np.tanh, np.square: np.square,
-    tg.sigmoid: lambda z: 1 / (1 + np.exp(-z)), tg.softplus: lambda z: np.log(1 + np.exp(z)),
-    tg.softmax: lambda z: np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True),
-    tg.logsumexp: lambda z: np.log(np.exp(z).sum()),
-}  # fmt: skip
+def test_every_row_has_samples_and_errors_and_says_whether_anything_flows_back() -> None:
+    for row in ROWS:
+        assert row.samples, row.name
+        assert row.errors, row.name
+        entry = primitives.get(row.function)
+        if entry is not None:
+            assert row.differentiable == bool(entry.vjps), row.name
 
 
-@pytest.mark.parametrize(("ours", "plain"), ANALYTIC.items())
-def test_complex_step_agrees_to_rounding(ours: Any, plain: Any) -> None:
-    x = tg.tensor(normal(2, 3), requires_grad=True)
-    weights = np.arange(1.0, 7.0).reshape(2, 3)
-    (ours(x) * weights).sum().backward()
-    expected = complex_step(lambda z: (plain(z) * weights).sum(), x.data)
-    np.testing.assert_allclose(x.grad, expected, rtol=1e-12, atol=1e-13)
+def test_every_row_has_samples_without_elements() -> None:
+    """And elementwise ones have them without axes, and of every pair of shapes."""
+    for row in ROWS:
+        shapes = [a.shape for call in row.samples for a in call.arrays]
+        assert any(0 in shape for shape in shapes), row.name
+        if isinstance(row.function, np.ufunc) and row.function.signature is None:
+            assert set(SHAPES) <= set(shapes) or set(sum(PAIRS, ())) <= set(shapes), row.name
+
+
+# ---------------------------------------------------------------------------- values and gradients
+
+
+@every
+def test_values_are_those_of_the_reference(row: Row, call: Call) -> None:
+    ours = call.on(row.call, *tensors(call))
+    with np.errstate(all="ignore"):
+        wanted = np.asarray(call.on(row.plain, *call.arrays))
+    assert isinstance(ours, tg.Tensor)
+    assert (ours.shape, ours.dtype) == (wanted.shape, wanted.dtype)
+    np.testing.assert_allclose(ours.data, wanted, rtol=1e-13, atol=1e-15)
+
+
+@differentiable
+def test_first_and_second_derivatives_against_central_differences(row: Row, call: Call) -> None:
+    def f(*xs: tg.Tensor) -> tg.Tensor:
+        value: tg.Tensor = call.on(row.call, *xs)
+        return value
+
+    tg.check_gradients(f, *tensors(call), order=2)
+
+
+def _complex_steppable(row: Row, call: Call) -> bool:
+    """A sample in another spelling is computed as it is spelled, so its row must be analytic."""
+    return row.differentiable and (row.analytic or call.spelled is None)
 
 
 @pytest.mark.parametrize(
-    ("f", "arrays"), [p for p in CASES if p.id.split("-")[0] in {f.__name__ for f in composites}]
+    ("row", "call"), [p for p in _each("samples", lambda _: True) if _complex_steppable(*p.values)]
 )
-def test_composites_compute_what_numpy_computes(f: Any, arrays: tuple[np.ndarray, ...]) -> None:
-    ours = f(*(tg.tensor(a) for a in arrays))
-    np.testing.assert_allclose(ours.data, f(*arrays), rtol=1e-13)
+def test_the_complex_step_agrees_to_rounding(row: Row, call: Call) -> None:
+    arrays = call.arrays
+    xs = tensors(call)
+    y = call.on(row.call, *xs)
+    weights = weights_of(y.shape)
+    found = tg.grad((y * weights).sum(), xs, allow_unused=True) if y.requires_grad else [None] * 9
+    for slot, (x, g) in enumerate(zip(arrays, found, strict=False)):
+        if x.dtype.kind != "f":
+            assert g is None
+            continue
+
+        def scalar(z: Any, slot: int = slot) -> Any:
+            given = [*arrays[:slot], z, *arrays[slot + 1 :]]
+            return np.sum(call.on(row.complex or row.plain, *given) * weights)
+
+        ours = np.zeros(x.shape) if g is None else g.data
+        assert ours.shape == x.shape
+        np.testing.assert_allclose(ours, complex_step(scalar, x), rtol=1e-12, atol=1e-13)
 
 
-def test_gelu() -> None:
-    x = tg.tensor(normal(4), requires_grad=True)
-    tg.check_gradients(tg.gelu, x)
-    np.testing.assert_allclose(tg.gelu([0.0, 1.0, -1.0]), [0.0, 0.841192, -0.158808], atol=1e-6)
+@differentiable
+def test_low_precision_stays(row: Row, call: Call) -> None:
+    for dtype in (np.float16, np.float32):
+        xs = tensors(call, dtype)
+        y = call.on(row.call, *xs)
+        assert y.dtype == dtype
+        if y.requires_grad:
+            y.backward(np.ones(y.shape, dtype))
+        assert all(x.grad is None or x.grad.dtype == dtype for x in xs)
 
 
-# ---------------------------------------------------------------------------------- at the kinks
+@differentiable
+def test_low_precision_computes_the_same(row: Row, call: Call) -> None:
+    """float32, to its precision: no rule is a formula that holds in float64 only."""
+    single = gradients(row, call, tensors(call, np.float32))
+    double = gradients(row, call, tensors(call))
+    for a, b in zip(single, double, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "strided": lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a,
+    "reversed": lambda a: np.flip(np.array(np.flip(a))),
+    "Fortran": lambda a: np.array(a, order="F"),
+}
+
+
+@differentiable
+def test_non_contiguous_inputs_give_the_same(row: Row, call: Call) -> None:
+    plain = gradients(row, call, tensors(call))
+    for layout, laid_out in LAYOUTS.items():
+        xs = tensors(call)
+        for x, a in zip(xs, call.arrays, strict=True):
+            x.array = laid_out(a)
+        other = gradients(row, call, xs, lambda shape: np.ones(shape, order="F"))
+        for a, b in zip(plain, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-13, err_msg=layout)
+
+
+@differentiable
+def test_gradients_have_their_arguments_shape_and_are_nobody_elses(row: Row, call: Call) -> None:
+    xs = tensors(call)
+    before = [x.numpy() for x in xs]
+    y = call.on(row.call, *xs)
+    if y.requires_grad:
+        y.backward(weights_of(y.shape))
+    grads = [x.grad for x in xs if x.grad is not None]
+    assert all(x.grad is None or x.grad.shape == x.shape for x in xs)
+    for g in grads:
+        g.data[...] = 99.0
+    for x, a in zip(xs, before, strict=True):
+        np.testing.assert_array_equal(x.data, a)
+    assert len({g.data.__array_interface__["data"][0] for g in grads if g.size}) == sum(
+        g.size > 0 for g in grads
+    )
+
+
+@differentiable
+def test_many_adjoints_at_once_are_as_many_sweeps(row: Row, call: Call) -> None:
+    """The Jacobian from one sweep, and its product with a vector from forward mode."""
+    xs = tensors(call)
+    y = call.on(row.call, *xs)
+    wanted = [x for x in xs if x.requires_grad]
+    if y.requires_grad:
+        seeds = np.eye(y.size).reshape(y.size, *y.shape)
+        rows = [tg.grad(y, wanted, v, retain_graph=True) for v in seeds]
+        for slot, x in enumerate(wanted):
+            J = tg.jacobian(y, x)
+            assert J.shape == y.shape + x.shape
+            each = np.array([r[slot] for r in rows]).reshape(J.shape)
+            np.testing.assert_allclose(J, each, rtol=1e-13, atol=1e-15)
+    tangents = [weights_of(x.shape) for x in wanted]
+
+    def of_floats(*zs: tg.Tensor) -> Any:
+        rest = iter(zs)
+        return call.on(row.call, *(next(rest) if x.requires_grad else x for x in xs))
+
+    _, pushed = tg.jvp(of_floats, wanted, tangents)
+    assert pushed.shape == y.shape
+    if y.requires_grad:
+        pairs = zip(wanted, tangents, strict=True)
+        terms = [np.tensordot(tg.jacobian(y, x).data, v, v.ndim) for x, v in pairs]
+        np.testing.assert_allclose(pushed, sum(terms), rtol=1e-12, atol=1e-14)
+
+
+@constant
+def test_nothing_flows_back_through_what_has_no_derivative(row: Row, call: Call) -> None:
+    xs = tensors(call)
+    y = call.on(row.call, *xs)
+    assert not y.requires_grad
+    for x in xs:
+        if x.requires_grad:
+            (x.sum() + (y * 1.0).sum()).backward()
+            np.testing.assert_array_equal(x.grad, np.ones(x.shape))
+
+
+# ----------------------------------------------------------------------------- kinks and errors
+
+
+@pytest.mark.parametrize(("row", "kink"), _each("kinks", lambda row: True))
+def test_the_kinks(row: Row, kink: Kink) -> None:
+    xs = tensors(kink.call)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = kink.call.on(row.call, *xs)
+        y.sum().backward()
+    np.testing.assert_array_equal(y.data, kink.value)
+    slopes = [x.grad.data for x in xs if x.requires_grad]
+    assert len(slopes) == len(kink.slopes)
+    for ours, promised in zip(slopes, kink.slopes, strict=True):
+        np.testing.assert_array_equal(ours, promised)
+
+
+@pytest.mark.parametrize(("row", "bad"), _each("errors", lambda row: True))
+def test_errors_say_what_is_wrong(row: Row, bad: Bad) -> None:
+    xs = tensors(bad.call)
+    for x, name in zip(xs, "xyz", strict=False):
+        x.name = name
+    with pytest.raises(bad.error, match=bad.message):
+        bad.call.on(row.call, *xs)
+    for x in xs:
+        assert x.grad is None
+
+
+# ------------------------------------------------------------------------------- beyond the table
 
 
 def slope(f: Callable[..., Any], *values: Any) -> Any:
@@ -274,20 +271,8 @@ def slope(f: Callable[..., Any], *values: Any) -> Any:
     return slopes if len(slopes) > 1 else slopes[0]
 
 
-def test_the_kinks() -> None:
-    assert slope(tg.relu, [0.0, -1.0, 1.0]) == [0, 0, 1]
-    assert slope(np.abs, [0.0, -2.0]) == [0, -1]
-    assert slope(np.maximum, [1.0, 2.0, 3.0], [1.0, 3.0, 2.0]) == [[0.5, 0, 1], [0.5, 1, 0]]
-    assert slope(np.minimum, [1.0, 2.0], [1.0, 3.0]) == [[0.5, 1], [0.5, 0]]
-    assert slope(np.max, [3.0, 1.0, 3.0]) == [0.5, 0, 0.5]
-    assert slope(lambda x: np.clip(x, 0, 1), [0.0, 0.5, 1.0, 2.0]) == [1, 1, 1, 0]
-    assert slope(lambda x: x**0, [0.0]) == [0]
-    assert slope(lambda b: 0.0**b, [2.0]) == [0]
-    with np.errstate(divide="ignore"):
-        assert slope(np.sqrt, [0.0]) == [np.inf]
-    assert slope(np.prod, [0.0, 2.0, 3.0]) == [6, 0, 0]
-    assert slope(np.std, [2.0, 2.0]) == [0, 0]
-    assert slope(np.linalg.norm, [0.0, 0.0]) == [0, 0]
+def test_gelu_of_a_few_numbers() -> None:
+    np.testing.assert_allclose(tg.gelu([0.0, 1.0, -1.0]), [0.0, 0.841192, -0.158808], atol=1e-6)
 
 
 def test_nan_is_passed_on_to_gradients() -> None:
