@@ -6,6 +6,7 @@ Each has the signature that it has in NumPy, and no rule of its own.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -120,11 +121,14 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """The sum over pairs of axes, as one product of matrices."""
     a, b = _tensor(a), _tensor(b)
     if isinstance(axes, int):
-        of_a, of_b = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
+        of_a = rules.axes_of(tuple(range(-axes, 0)), a.ndim)
+        of_b = rules.axes_of(tuple(range(axes)), b.ndim)
     else:
         of_a, of_b = rules.axes_of(axes[0], a.ndim), rules.axes_of(axes[1], b.ndim)
     rest_a = [i for i in range(a.ndim) if i not in of_a]
     rest_b = [i for i in range(b.ndim) if i not in of_b]
+    if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
+        raise ValueError(f"axes {of_a} and {of_b} differ in length")
     inner = math.prod(a.shape[i] for i in of_a)
     shape = (*(a.shape[i] for i in rest_a), *(b.shape[i] for i in rest_b))
     left = a.transpose(*rest_a, *of_a).reshape(math.prod(shape[: len(rest_a)]), inner)
@@ -184,6 +188,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
         arr, axis = arr.reshape(-1), 0
     (axis,) = rules.axes_of(axis, arr.ndim)
+    if np.ndim(indices) != arr.ndim:
+        raise ValueError(f"indices of {np.ndim(indices)} axes for an array of {arr.ndim}")
     places: list[Any] = list(np.ogrid[tuple(slice(n) for n in as_array(indices).shape)])
     places[axis] = indices
     return arr[tuple(places)]
@@ -192,14 +198,16 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 @composed(np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element so many times, along an axis; of the array laid flat, if it is None."""
-    length = a.size if axis is None else a.shape[axis]
+    length = a.size if axis is None else _length(a, axis)
     return take(a, np.repeat(np.arange(length), repeats), axis)
 
 
 @composed(np.tile)
 def tile(A: Any, reps: Any) -> Any:
     """The array so many times along each axis."""
-    counts = (reps,) if isinstance(reps, int) else tuple(reps)
+    counts = tuple(operator.index(n) for n in ([reps] if np.ndim(reps) == 0 else reps))
+    if min(counts, default=0) < 0:
+        raise ValueError(f"a negative count in {counts}")
     counts = (1,) * (A.ndim - len(counts)) + counts
     x = A.reshape((1,) * (len(counts) - A.ndim) + A.shape)
     for axis, count in enumerate(counts):
@@ -213,7 +221,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return roll(a.reshape(-1), shift, 0).reshape(a.shape)
     for by, along in np.broadcast(shift, axis):
-        length = a.shape[int(along)]
+        length = _length(a, int(along))
         a = take(a, (np.arange(length) - int(by)) % max(length, 1), int(along))
     return a
 
@@ -221,7 +229,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 @composed(np.split)
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """The parts of an array along an axis: so many equal ones, or cut at the indices."""
-    parts = np.split(np.arange(ary.shape[axis]), indices_or_sections)
+    parts = np.split(np.arange(_length(ary, axis)), indices_or_sections)
     cuts = [slice(int(p[0]), int(p[-1]) + 1) if len(p) else slice(0) for p in parts]
     return [rules.along(ary, axis, cut) for cut in cuts]
 
@@ -230,7 +238,12 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Any:
     """The array with so many elements before and after it on each axis, all of one value."""
     _refuse("pad", mode=None if mode == "constant" else mode)
-    widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
+    given = np.asarray(pad_width)
+    if given.size and given.dtype.kind not in "iu":
+        raise TypeError(f"pad_width: integers are wanted, not {given.dtype}")
+    if (given < 0).any():
+        raise ValueError(f"pad_width: {pad_width} has a negative number")
+    widths = np.broadcast_to(given, (array.ndim, 2)).tolist()
     shape = tuple(n + sum(width) for n, width in zip(array.shape, widths, strict=True))
     inside = tuple(slice(b, b + n) for n, (b, _) in zip(array.shape, widths, strict=True))
     padded = rules.scatter(array, index=inside, shape=shape)
@@ -239,6 +252,11 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: flo
     around = np.ones(shape, bool)
     around[inside] = False
     return np.where(around, constant_values, padded)
+
+
+def _length(a: Any, axis: int) -> int:
+    (axis,) = rules.axes_of(axis, a.ndim)
+    return int(a.shape[axis])
 
 
 def _tensor(x: Any) -> Tensor:

@@ -153,7 +153,7 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
         if input not in found:
             raise ValueError(_unreached("jacobian: the input", input))
         J[first : first + count] = found[input]
-    return from_array(J.reshape(*output.shape, *input.shape))
+    return from_array(J.reshape((*output.shape, *input.shape)))
 
 
 def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     try:
         value = primitive.function(*arrays, **attributes)
     except (ValueError, IndexError, TypeError, AttributeError) as error:
-        raise _explained(error, primitive, inputs) from None
+        raise _explained(error, primitive.name, inputs) from None
     if type(value) is not np.ndarray:
         value = np.asarray(value)
     if not (wanted and primitive.vjps and recorder.enabled):
@@ -329,7 +329,13 @@ class Tensor(Node):
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in composites:
-            return composites[function](*args, **kwargs)
+            try:
+                return composites[function](*args, **kwargs)
+            except (ValueError, IndexError, TypeError) as error:
+                if str(error).startswith("np."):
+                    raise
+                arrays = (x for x in args if isinstance(x, (Tensor, np.ndarray)))
+                raise _explained(error, function.__name__, arrays) from None
         if function in primitives:
             entry = primitives[function]
             return apply(entry, *_bound(entry, function, args, kwargs))
@@ -390,7 +396,12 @@ class Tensor(Node):
 
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
         """In another dtype. Nothing flows back through integers and booleans."""
-        if np.dtype(dtype).kind != "f":
+        kind = np.dtype(dtype).kind
+        if kind not in "fiub":
+            raise TypeError(
+                f"astype: {np.dtype(dtype)}; a tensor holds real numbers, integers or booleans"
+            )
+        if kind != "f":
             return from_array(self.array.astype(dtype))
         return apply(_ASTYPE, (self,), {"dtype": np.dtype(dtype)})
 
@@ -577,15 +588,15 @@ def _what(x: Tensor) -> str:
     return f"the tensor {x.name!r}" if x.name else f"the tensor ({_kind(x.array)})"
 
 
-def _explained(error: Exception, primitive: Primitive, inputs: tuple[Any, ...]) -> Exception:
-    """NumPy's error, with the primitive and its arguments named."""
+def _explained(error: Exception, name: str, inputs: Iterable[Any]) -> Exception:
+    """NumPy's error, with the function and its arguments named."""
     kinds = (ValueError, IndexError, TypeError)
     kind = next((k for k in kinds if isinstance(error, k)), TypeError)
     arguments = ", ".join(
         f"{x.name or '?'}: {_kind(x.array)}" if isinstance(x, Tensor) else f"{np.shape(x)}"
         for x in inputs
     )
-    return kind(f"{primitive.name}({arguments}): {error}")
+    return kind(f"{name}({arguments}): {error}")
 
 
 # ---------------------------------------------------------------------------------------- gradients
