@@ -14,7 +14,7 @@ PACKAGE = Path(tinygrad_rnn.__file__).parent
 # A file may import from its own floor, and from the floors before it.
 FLOORS = [
     ["engine"],
-    ["places", "fold"],
+    ["fold"],
     ["nn", "optim"],
     ["tables", "progress"],
     ["bptt"],

@@ -8,7 +8,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw.sums import absorbed_sums
 from tinygrad_rnn.engine.record import history
-from tinygrad_rnn.places import group, heights
+from tinygrad_rnn.fold.places import group, heights
 
 
 def network(T=4, running=False):

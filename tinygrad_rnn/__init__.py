@@ -24,6 +24,7 @@ from .engine.rules import (
     softplus,
 )
 from .engine.tensor import Parameter, Tensor, tensor
+from .fold import fold
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,7 @@ __all__ = [
     "describe",
     "draw",
     "embedding",
+    "fold",
     "gelu",
     "grad",
     "hvp",

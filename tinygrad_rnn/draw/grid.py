@@ -14,7 +14,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from itertools import pairwise
 from math import fsum
 
-from ..places import heights
+from ..fold.places import heights
 from .scene import ABOVE, LEFT, Box, Column, Scene
 
 GAP = 22.0  # between boxes of a row

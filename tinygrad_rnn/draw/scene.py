@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.record import Node
-from ..places import Place, Places, group, lag_of
+from ..fold.places import Place, Places, group, lag_of
 from .sums import absorbed_sums, is_sum
 from .words import (
     INFIX,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -195,6 +196,7 @@ class Node:
     hooks: called with the node and its complete adjoint; what is not None replaces the adjoint.
     number: newer nodes have larger ones.
     label, site, ordinal: when it was made, by which call, as which of the nodes of its line.
+    cut: for a detached copy, a weak reference to what it is a copy of; unset for all others.
     """
 
     __slots__ = (
@@ -209,6 +211,7 @@ class Node:
         "label",
         "site",
         "ordinal",
+        "cut",
         "__weakref__",
     )
 
@@ -223,6 +226,7 @@ class Node:
     label: Label
     site: Site
     ordinal: int
+    cut: weakref.ref[Node]
 
     def apply(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Any:
         """Compute a primitive that was fed this node, and record it."""
@@ -242,9 +246,9 @@ class Node:
     def place(self) -> tuple[Any, ...]:
         """What the nodes made by one place in the code have in common at every step.
 
-        (line, scopes, loop, ordinal): the ordinal counts the nodes made on that line in that step.
-        The place of a gradient node is (place of the node differentiated, slot, ordinal in the
-        rule).
+        (line, scopes, loop, ordinal): the ordinal counts the nodes made on that line in that step;
+        outside the steps, where no two nodes share a place, it is the creation number. The place of
+        a gradient node is (place of the node differentiated, slot, ordinal in the rule).
         """
         if self.label.origin is not None:
             return (*self.label.origin, self.ordinal)
@@ -262,7 +266,7 @@ def stamp(node: Node, depth: int) -> None:
     if label.origin is None:
         node.site = site = site_of(sys._getframe(depth))
         if label.step is None:
-            node.ordinal = 0
+            node.ordinal = node.number
             return
         line = site.line
     else:
@@ -271,6 +275,12 @@ def stamp(node: Node, depth: int) -> None:
     counts = label.counts
     node.ordinal = ordinal = counts.get(line, 0)
     counts[line] = ordinal + 1
+
+
+def cut_from(node: Node) -> Node | None:
+    """What a node is a detached copy of, if that is still there."""
+    cut = getattr(node, "cut", None)
+    return None if cut is None else cut()
 
 
 def retained(node: Node, g: Any) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import operator
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -50,14 +51,16 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         raise _explained(error, primitive.name, inputs) from None
     if type(value) is not np.ndarray:
         value = np.asarray(value)
-    if not (wanted and primitive.vjps and recorder.enabled):
+    wanted = wanted and bool(primitive.vjps)
+    # A backward pass is recorded whole, or it would look different where the state is data.
+    if not (recorder.enabled and (wanted or recorder.label.origin is not None)):
         return from_array(value.view() if value.base is None else _own(value), depth=4)
     if foreign:
         pairs = zip(inputs, arrays, strict=True)
         inputs = tuple([x if isinstance(x, Node) else array for x, array in pairs])
     out: Tensor = _new(Tensor)
     out.array = value
-    out.requires_grad = True
+    out.requires_grad = wanted
     out.primitive = primitive
     out.inputs = inputs
     out.arguments = arrays
@@ -209,7 +212,9 @@ class Tensor(Node):
 
     def detach(self) -> Tensor:
         """A copy of the value, with its history cut off."""
-        return from_array(_own(self.array), self._name)
+        out = from_array(_own(self.array), self._name)
+        out.cut = weakref.ref(self)  # for pictures and folds; it keeps nothing alive
+        return out
 
     def __float__(self) -> float:
         return float(self.item())

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from .engine.record import Node, history
+from ..engine.record import Node, history
 
 Key = TypeVar("Key", bound=Hashable)
 
