@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from timing import OURS, Step, agree, available, limit_threads, medians, row
+from timing import OURS, Step, agree, available, keep_freed_memory, limit_threads, medians, row
 
 import tinygrad_rnn as tg
 
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     limit_threads(arguments.threads)
+    keep_freed_memory()
     peers = available({OURS: ours, "PyTorch": pytorch, "HIPS autograd": hips, "closures": closures})
     for shape, times in SIZES.items():
         print()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,6 +40,15 @@ def limit_threads(threads: int) -> None:
         threadpool_limits(threads)
     except ImportError:
         print("threadpoolctl is not installed: the number of threads is the libraries' own")
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed: else page faults are timed, of whom they happen to hit."""
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(trim_threshold, 2**30)
+        mallopt(mmap_threshold, 2**25)
 
 
 def agree(steps: dict[str, Step], rtol: float, atol: float) -> None:
