@@ -11,18 +11,15 @@ left out.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from timing import OURS, Step, agree, available, limit_threads, medians
 
 import tinygrad_rnn as tg
 
 SIZES = [(1, 25, 100, 64), (16, 64, 128, 64), (32, 64, 256, 64), (32, 128, 512, 64)]
 D = 64
-Step = Callable[[], tuple[float, list[Any]]]
 
 
 def data(B: int, T: int, H: int, K: int) -> tuple[Any, Any, list[Any]]:
@@ -101,61 +98,19 @@ def hips(B: int, T: int, H: int, K: int) -> Step:
     return step
 
 
-def available() -> dict[str, Callable[..., Step]]:
-    found: dict[str, Callable[..., Step]] = {"tinygrad_rnn": ours}
-    for name, module, make in (("PyTorch", "torch", pytorch), ("HIPS autograd", "autograd", hips)):
-        try:
-            __import__(module)
-            found[name] = make
-        except ImportError:
-            print(f"{name} is not installed: left out")
-    return found
-
-
-def agree(steps: dict[str, Step]) -> None:
-    """Equal loss and gradients first: only equal work is worth timing."""
-    loss, gradients = steps["tinygrad_rnn"]()
-    for name, step in steps.items():
-        other_loss, other_gradients = step()
-        assert np.isclose(loss, other_loss, rtol=1e-4), (name, loss, other_loss)
-        for g, other in zip(gradients, other_gradients, strict=True):
-            assert np.allclose(g, other, rtol=1e-2, atol=2e-4), name
-
-
-def medians(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """Seconds a step, with the peers taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            step()  # undoes what the peer before left in the caches and in the thread pools
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    peers = available()
-    if "PyTorch" in peers:
-        import torch
-
-        torch.set_num_threads(arguments.threads)
-    try:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(arguments.threads)
-    except ImportError:
-        print("threadpoolctl is not installed: the number of threads is the libraries' own")
+    peers = available({OURS: ours, "PyTorch": pytorch, "HIPS autograd": hips})
+    limit_threads(arguments.threads)
     print(f"{'(B, T, H, K)':<18}" + "".join(f"{name:>24}" for name in peers))
     for size in SIZES:
         steps = {name: make(*size) for name, make in peers.items()}
-        agree(steps)
+        agree(steps, rtol=1e-2, atol=2e-4)
         times = medians(steps, arguments.rounds)
-        base = times["tinygrad_rnn"]
+        base = times[OURS]
         cells = [f"{1e3 * s:.2f} ms  {s / base:.2f}×" for s in times.values()]
         print(f"{size!s:<18}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
 
