@@ -123,7 +123,7 @@ def astype(x: Any, *, dtype: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """σ(x) = 1 / (1 + e^−x), elementwise, exact in both tails, without overflow."""
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    return np.maximum(e, x >= 0) / (1 + e)
 
 
 @primitive
@@ -242,7 +242,8 @@ def embedding(table: Any, ids: Any) -> Any:
 @primitive
 def einsum(*operands: Any, subscripts: str) -> Any:
     """`np.einsum`, with the output's subscripts told and no letter twice in one operand."""
-    return np.einsum(subscripts, *operands)
+    large = max(x.size for x in operands) > 4000  # planning takes 10 µs, and finds the BLAS
+    return np.einsum(subscripts, *operands, optimize=large)
 
 
 class _Array:
@@ -396,8 +397,8 @@ rule(np.cumsum, lambda g, y, x, axis=None: np.reshape(
                     np.flip(np.cumsum(np.flip(g, axis or 0), axis=axis or 0), axis or 0), x.shape))
 primitive_of(np.mean).function = mean
 
-rule(softmax,     lambda g, y, x, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)))
-rule(log_softmax, lambda g, y, x, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True))
+rule(softmax,     lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)))
+rule(log_softmax, lambda g, y, x, axis=-1: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
 rule(logsumexp,   lambda g, y, x, axis=None, keepdims=False:
                       expand(g, x, axis, keepdims)
                       * np.exp(x - expand(np.where(y == -np.inf, 0.0, y), x, axis, keepdims)))
@@ -480,7 +481,7 @@ def spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 def at_extremum(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """g at the elements that equal the extremum y, shared equally among them."""
     here = astype(x == expand(y, x, axis, keepdims), dtype=x.dtype)
-    return expand(g, x, axis, keepdims) * (here / np.sum(here, axis=axis, keepdims=True))
+    return expand(g, x, axis, keepdims) * (here / here.sum(axis=axis, keepdims=True))
 
 
 def times_transposed(g: Any, y: Any, a: Any, b: Any) -> Any:

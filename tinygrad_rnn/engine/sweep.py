@@ -21,7 +21,7 @@ import numpy as np
 from .record import Label, Node, history, recorder, retained
 from .rules import Product, add_n, astype, sums_of_products
 
-SUM_AFTER = 16
+SUM_AFTER = 32
 """So many terms are added up at once in a plain sweep, that none holds one term per step."""
 
 Term = tuple[Node, int, Any]  # a reader, its argument slot, and what it sent through it
@@ -133,11 +133,14 @@ def pull_back(
 def total(terms: list[Any]) -> Any:
     """The sum of arrays and products; the products are done as one, with their rows stacked."""
     products = [term for term in terms if isinstance(term, Product)]
-    if not products:
-        return terms[0] + terms[1] if len(terms) == 2 else add_n(*terms)
-    rest = [term for term in terms if not isinstance(term, Product)]
-    parts = sums_of_products(products) + rest
-    return parts[0] if len(parts) == 1 else add_n(*parts)
+    if products:
+        terms = sums_of_products(products) + [x for x in terms if not isinstance(x, Product)]
+    if len(terms) == 1:
+        return terms[0]
+    result = terms[0] + terms[1]
+    for term in terms[2:]:
+        result += term
+    return result
 
 
 def worked_out(term: Any) -> Any:

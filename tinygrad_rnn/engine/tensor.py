@@ -8,6 +8,7 @@ order to differentiate.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
 import sys
@@ -543,12 +544,9 @@ def _bound(
     entry: Primitive, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A call of a NumPy function, as the inputs and attributes of its primitive."""
-    count = 1 if entry.variadic else max(len(entry.vjps), 1)
-    try:
-        given: dict[Any, Any] = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
-    except ValueError:  # a built-in that does not tell its signature
-        given = dict(zip([*range(count), *entry.keywords], args, strict=False)) | kwargs
-    arguments = [given.pop(name) for name in list(given)[:count]]
+    names, count = _parameters(entry, function)
+    given = dict(zip(names, args, strict=False)) | kwargs  # NumPy has checked that they fit
+    arguments = [given.pop(name) for name in names[:count] if name in given]
     inputs = tuple(arguments[0] if entry.variadic else arguments)
     attributes = {
         k: _frozen(v)
@@ -562,6 +560,16 @@ def _bound(
     if entry.vjps and unknown:
         raise TypeError(f"np.{entry.name} of tensors does not take {', '.join(map(str, unknown))}=")
     return inputs, attributes
+
+
+@functools.cache
+def _parameters(entry: Primitive, function: Any) -> tuple[list[Any], int]:
+    """The names of a function's parameters, and how many of them, the first ones, are inputs."""
+    count = 1 if entry.variadic else max(len(entry.vjps), 1)
+    try:
+        return list(inspect.signature(function).parameters), count
+    except ValueError:  # a built-in that does not tell its signature
+        return [*range(count), *entry.keywords], count
 
 
 def _frozen(x: Any) -> Any:
