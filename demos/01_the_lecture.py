@@ -144,7 +144,9 @@ def predictions(demo: Demo, network: Network, corpus: text.Corpus) -> None:
     demo.table(rows)
 
 
-def language_model(demo: Demo, network: Network, corpus: text.Corpus, loss: float) -> None:
+def language_model(
+    demo: Demo, network: Network, corpus: text.Corpus, loss: float, updates: int
+) -> None:
     """Point 2: the distribution over the vocabulary, and text by feeding back."""
     demo.heading(
         "2. Language modelling: the inputs are embeddings, the output at each step is a "
@@ -167,7 +169,7 @@ def language_model(demo: Demo, network: Network, corpus: text.Corpus, loss: floa
     words = corpus.vocabulary.decode([*read, *islice(written, 200)]).split()
     demo.say("It writes, each character drawn and read again (temperature 0.6):")
     demo.say(f"“{' '.join(words)}”")
-    demo.say("Words of the trade, no sense: so much is reached by a network of this size.")
+    demo.say(f"So much, and no sense, is reached in {updates} updates.")
 
 
 def tagging(demo: Demo, rng: np.random.Generator) -> None:
@@ -458,7 +460,7 @@ def main() -> None:
 
     corpus_at = corpus.vocabulary.decode(corpus.held_out).index("function", 1000)
     predictions(demo, network, corpus)
-    language_model(demo, network, corpus, loss)
+    language_model(demo, network, corpus, loss, updates)
     tagging(demo, rng)
     middle_boxes(demo, rng)
     two_drawings(demo, steps)

@@ -224,8 +224,8 @@ def terms(demo: Demo, x: Array, y: Array, H: int) -> dict[str, Any]:
         "The columns are mean norms of the terms with that lag. The last one is the norm of the "
         "sum of all terms with t − k > 10, against that of the gradient. Where terms vanish, the "
         "gradient does not: it is made of what is near, and blind to what is far. Where they do "
-        "not vanish, what is far is most of it. (No step "
-        "but the first multiplies W by h_0 = 0: column k = 1 of the picture is empty.)"
+        "not vanish, what is far is in it, too. (Column k = 1 of the picture is empty: the first "
+        "step multiplies W by h_0 = 0.)"
     )
     return triangles
 

@@ -50,7 +50,7 @@ class Demo:
         self.out.mkdir(parents=True, exist_ok=True)
         self._saved: list[str] = []
         self._missing: dict[str, list[str]] = {}
-        print(doc.splitlines()[0])
+        print(textwrap.fill(doc.splitlines()[0], WIDTH))
         if self.quick:
             print("(--quick: a smaller case; the numbers of the full one differ)")
 
@@ -96,7 +96,8 @@ class Demo:
         """Say where the files are, and which are missing."""
         print()
         if self._saved:
-            print(f"Saved in {self.out}: {', '.join(self._saved)}")
+            print(f"Saved in {self.out}:")
+            self.say(", ".join(self._saved))
         for remedy, names in self._missing.items():
             print(f"Not saved: {', '.join(names)}: {remedy}")
 
