@@ -1,0 +1,174 @@
+"""The demos, in their quick cases: they run, their statements hold, and their files are there."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+DEMOS = Path(__file__).resolve().parents[1] / "demos"
+PLOTS = {
+    "01_the_lecture": ["sum_over_time.png", "triangles.png"],
+    "02_vanishing_and_exploding": ["curves.png", "terms.png"],
+    "03_truncation": ["bias.png", "masks.png"],
+    "04_forward_or_backward": ["costs.png"],
+}
+DRAWINGS = ["unfolded_2", "unfolded_4"]  # of the first
+EXACT = 1e-12
+
+
+class Ran(NamedTuple):
+    """What a demo printed, and its folder."""
+
+    said: str
+    out: Path
+
+    def numbers(self, pattern: str) -> list[float]:
+        """The numbers in the group of a pattern."""
+        return [float(found) for found in re.findall(pattern, self.said, re.MULTILINE)]
+
+    def rows(self, head: str) -> list[list[str]]:
+        """The words of the lines of the table below a line that begins so, up to the next text."""
+        lines = self.said.splitlines()
+        at = next(i for i, line in enumerate(lines) if line.strip().startswith(head))
+        below: list[list[str]] = []
+        for line in lines[at + 1 :]:
+            if not line.startswith("     "):
+                break
+            below.append(line.split())
+        return below
+
+
+def run(name: str, out: Path) -> Ran:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+        patch.syspath_prepend(DEMOS)
+        patch.setattr(sys, "argv", [name, "--quick", "--out", str(out)])
+        runpy.run_path(str(DEMOS / f"{name}.py"), run_name="__main__")
+    return Ran(said.getvalue(), out)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
+    """All the demos, once, with whatever is installed."""
+    return {name: run(name, tmp_path_factory.mktemp(name)) for name in PLOTS}
+
+
+def test_every_demo_is_tested() -> None:
+    assert sorted(path.stem for path in DEMOS.glob("[0-9]*.py")) == sorted(PLOTS)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_what_a_demo_says_fits_into_a_terminal(name: str, ran: dict[str, Ran]) -> None:
+    lines = [line for line in ran[name].said.splitlines() if not line.startswith("Saved in")]
+    assert max(map(len, lines)) <= 100
+    assert not re.search(r"\bnan\b|\binf\b", ran[name].said)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_pictures_are_saved_and_named(name: str, ran: dict[str, Ran]) -> None:
+    pytest.importorskip("matplotlib")
+    said, out = ran[name]
+    for picture in PLOTS[name]:
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
+        assert picture in said.partition("Saved in")[2]
+
+
+# ---------------------------------------------------------------------------------- what they found
+
+
+def test_the_lecture_has_its_thirteen_points_in_order(ran: dict[str, Ran]) -> None:
+    demo = ran["01_the_lecture"]
+    assert demo.numbers(r"^(\d+)\. ") == list(range(1, 14))
+    differences = demo.numbers(r"differ(?:s)?\s+by\s+at\s+most\s+([\d.e+-]+\d)")
+    assert len(differences) == 5
+    assert max(differences) < EXACT
+    shapes = re.findall(r"^ +‖C\[t, k\]‖ for dL_t/d(\w) .*: (.*)$", demo.said, re.MULTILINE)
+    assert shapes == [("U", "diagonal"), ("W", "lower triangular"), ("V", "lower triangular")]
+    (_, short, places), (_, long, same_places) = demo.rows("steps T")
+    assert int(short) < int(long)
+    assert places == same_places
+    right, baseline = demo.numbers(r"(\d+) of 21\b")
+    assert right > baseline
+
+
+def test_linear_networks_vanish_and_explode_as_predicted(ran: dict[str, Ran]) -> None:
+    demo = ran["02_vanishing_and_exploding"]
+    rows = demo.rows("ρ  predicted")
+    linear = [row for row in rows if row[0] == "linear"]
+    assert [(float(rho), float(rate)) for _, rho, _, _, rate, *_ in linear] == [
+        (rho, rho) for rho in (0.5, 1.0, 1.5)
+    ]
+    tanh = [row for row in rows if row[0] == "tanh"]
+    assert all(row[-3:] == ["0", "of", "136"] for row in tanh)
+    assert all(float(row[4]) <= float(row[1]) for row in tanh)
+    rates = [float(row[2]) for row in demo.rows("bias of f")]
+    assert len(rates) == 4
+    assert rates == sorted(rates)
+
+
+def test_truncated_gradients_are_masked_sums_and_biased(ran: dict[str, Ran]) -> None:
+    demo = ran["03_truncation"]
+    assert demo.numbers(r"(\d+) of 78") == [30, 38, 42]
+    (worst,) = demo.numbers(r"differ\s+by\s+at\s+most\s+([\d.e+-]+\d)")
+    assert worst < EXACT
+    for when in ("Before training", "After 30 updates"):
+        rest = demo.said[demo.said.index(when) :]
+        rows = Ran(rest, demo.out).rows("n   chunks")
+        off = [[float(cell.rstrip("%")) for cell in (row[1], row[3])] for row in rows]
+        assert all(sliding <= chunks for chunks, sliding in off)
+        assert off == sorted(off, reverse=True)
+        assert off[-1] == [0, 0]
+
+
+def test_forwards_and_backwards_are_one_gradient_at_other_costs(ran: dict[str, Ran]) -> None:
+    demo = ran["04_forward_or_backward"]
+    (worst,) = demo.numbers(r"differ\s+by\s+at\s+most\s+([\d.e+-]+\d)")
+    assert worst < EXACT
+    by_T, by_H = re.findall(r"^ +exponent(.*)$", demo.said, re.MULTILINE)
+    bptt, rtrl = map(float, by_T.split()[2:])  # of the memory: times are not for a test
+    assert bptt == pytest.approx(1, abs=0.15)
+    assert rtrl == pytest.approx(0, abs=0.05)
+    bptt, rtrl = map(float, by_H.split()[2:])
+    assert bptt < 1.1
+    assert rtrl > 2
+
+
+# ------------------------------------------------------------------------------ what may be missing
+
+
+def headings(said: str) -> list[str]:
+    """The lines at the margin, but for their numbers."""
+    body = said.partition("\nSaved in")[0].partition("\nNot saved")[0]
+    return re.findall(r"^\S.*", re.sub(r"[\d.]+", "#", body), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_without_matplotlib_and_graphviz_the_text_still_appears(
+    name: str, ran: dict[str, Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setenv("GRAPHVIZ_DOT", "no-such-engine")
+    said, out = run(name, tmp_path / "new" / "folder")
+    assert headings(said) == headings(ran[name].said)
+    assert all(plot in said.partition("Not saved: ")[2] for plot in PLOTS[name])
+    assert "matplotlib is not installed (pip install matplotlib)" in said
+    assert not list(out.glob("*.png"))
+    if name.startswith("01"):
+        assert "there is no Graphviz engine (pip install graphviz-pure)" in said
+        assert sorted(path.stem for path in out.glob("*.dot")) == DRAWINGS
+
+
+def test_a_demo_runs_as_a_script_and_says_where_its_files_are(tmp_path: Path) -> None:
+    script = DEMOS / "04_forward_or_backward.py"
+    command = [sys.executable, str(script), "--quick"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / script.stem).is_dir()
+    assert f"Saved in {script.stem}:" in done.stdout or "Not saved: " in done.stdout
