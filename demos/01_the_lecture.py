@@ -24,7 +24,6 @@ from _show import Demo, apart, figure, norm
 import tinygrad_rnn as tg
 from tinygrad_rnn import text
 from tinygrad_rnn.bptt import by_hand, truncation
-from tinygrad_rnn.fold import fold
 
 Array = npt.NDArray[Any]
 
@@ -285,16 +284,14 @@ def two_drawings(demo: Demo, steps: Callable[[int], Steps]) -> None:
         "5. Two drawings: the unfolded one depends on the length, the folded one does not. "
         "Training uses the unfolded one."
     )
-    rows = [["steps T", "recorded nodes", "places in the code"]]
-    for T in (3, 30):
-        L = steps(T).L
-        folded = fold(L)
-        rows.append([str(T), str(sum(len(f.nodes) for f in folded.nodes)), str(len(folded.nodes))])
+    rows = [["steps T", "nodes, unfolded", "nodes, folded"]]
+    loops = {T: tg.fold(steps(T).L) for T in (3, 30)}
+    for T, loop in loops.items():
+        rows.append([str(T), str(len(loop.unfold())), str(len(loop.nodes))])
     demo.table(rows)
     demo.say(
-        "The nodes are those of the unfolded drawing. A place is a line of code, with all its "
-        "steps: what a folded drawing would show. That drawing is not made yet; the unfolded one "
-        "is, for T = 2 and T = 4."
+        "Folded, a line of code is one node, with all its steps. The two recordings fold to "
+        f"the same loop: {loops[3] == loops[30]}."
     )
     for T in (2, 4):
         demo.draw(f"unfolded_{T}.png", steps(T).L)

@@ -98,7 +98,8 @@ def recorded(
     _, xs, ys = next(text.walk(ids, B, 50 + T))
     with tg.no_grad():
         states, _ = network.run(xs[:50], ys[:50], network.zero_state(B))
-    return network, *network.run(xs[50:], ys[50:], states[-1])
+    h = tg.tensor(states[-1], requires_grad=True)  # so that ∂h_1/∂h_0 is recorded, too
+    return network, *network.run(xs[50:], ys[50:], h)
 
 
 # ----------------------------------------------------------------------------------- what is kept

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.cli import _one_blas_thread
 from tinygrad_rnn.tables import columns
+from tinygrad_rnn.threads import one_blas_thread
 
 WIDTH = 88
 INDENT = "   "
@@ -35,7 +35,7 @@ class Demo:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal that has no ŷ shows ?
-        _one_blas_thread()  # a second one gains nothing here, and on a busy machine loses much
+        one_blas_thread()  # a second one gains nothing here, and on a busy machine loses much
         name = Path(file).stem
         raw = argparse.RawDescriptionHelpFormatter
         parser = argparse.ArgumentParser(description=doc, formatter_class=raw)

@@ -497,6 +497,8 @@ def test_the_state_of_two_layers_is_cut_as_one() -> None:
 def test_bias() -> None:
     g = [np.array([3.0, 0.0]), np.array([[4.0]])]
     assert truncation.bias(g, g) == (0.0, 0.0)
+    near = truncation.bias([np.array([1.0, 1e-9])], [np.array([1.0, 0.0])])
+    assert near.degrees == pytest.approx(np.degrees(1e-9), rel=1e-6)
     half = truncation.bias([np.array([3.0, 0.0]), np.array([[0.0]])], g)
     assert half.relative == pytest.approx(0.8)
     assert half.degrees == pytest.approx(np.degrees(np.arccos(0.6)))

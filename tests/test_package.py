@@ -16,7 +16,7 @@ FLOORS = [
     ["engine"],
     ["fold"],
     ["nn", "optim"],
-    ["tables", "progress"],
+    ["tables", "progress", "threads"],
     ["bptt"],
     ["draw"],
     ["text"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import math
 import os
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
+
+from .threads import one_blas_thread
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -56,7 +57,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         options = _parser().parse_args(arguments)
     except SystemExit as end:  # of --help, --version or a usage error
         return int(end.code or 0)
-    _one_blas_thread()
+    one_blas_thread()
 
     from .study import job
     from .text import TextError
@@ -157,27 +158,6 @@ def _prefix(word: str) -> str:
     if not word:
         raise argparse.ArgumentTypeError("give at least one character to go on from")
     return word
-
-
-def _one_blas_thread() -> None:
-    """Keep NumPy's BLAS to one thread, unless the environment says how many.
-
-    For products as small as these, a second thread gains little on an idle machine. On a busy one
-    it waits at every product for a core, which makes the job ten times slower; and rounding, hence
-    the report, would depend on the number of cores.
-    """
-    if any(f"{library}_NUM_THREADS" in os.environ for library in ("OPENBLAS", "OMP", "MKL")):
-        return
-    from numpy.linalg import _umath_linalg
-
-    try:
-        blas = ctypes.CDLL(_umath_linalg.__file__)  # finds what the module is linked with, too
-    except OSError:
-        return
-    for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads"):
-        if hasattr(blas, name):
-            getattr(blas, name)(1)
-            return
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ from .contributions import listed
 def rtrl(loss: Tensor, parameters: Iterable[Tensor]) -> tuple[Tensor, ...]:
     """dL/dθ for each parameter, found by forward mode through the recording; the graph is kept.
 
+    The recording is of all steps, so this shows that the gradient is the same; that nothing of the
+    past need be kept is for code that records nothing, such as `by_hand.forward_mode`.
+
     loss: one element. Each element of each parameter is moved, `AT_ONCE` of them in a pass. Against
     one backward pass, it costs as many forward ones as there are weights. A parameter that the loss
     does not depend on gets zeros.

@@ -38,6 +38,7 @@ def plot_triangle(norms: Array, times: Sequence[int], name: str, ax: Any = None)
     """‖C[t, k]‖ as a logarithmic heat map: losses downwards, uses to the right, 0 left blank."""
     ax = new_axes(ax, (5.0, 4.2))
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator
 
     rows, steps = norms.shape
     largest = norms.max() or 1.0
@@ -54,7 +55,12 @@ def plot_triangle(norms: Array, times: Sequence[int], name: str, ax: Any = None)
     ax.set_yticks(ticks, [str(times[t]) for t in ticks])
     ax.set_xlabel(f"use of {name} in step k")
     ax.set_ylabel("loss of step t")
-    ax.figure.colorbar(image, ax=ax, label="norm of the term C[t, k]")
+    near = largest < 1000 * smallest
+    bar = ax.figure.colorbar(
+        image, ax=ax, label="norm of the term C[t, k]", shrink=0.8,
+        ticks=LogLocator(subs=(1, 2, 5) if near else (1,)), format="%g" if near else None,
+    )  # fmt: skip
+    bar.minorticks_off()
     return ax
 
 

@@ -4,7 +4,7 @@ The losses are taken in groups of k1 steps. From the end of a group one goes bac
 and no further: the state before is a constant. Williams and Peng 1990, whose BPTT(h; h′) has h = k2
 and h′ = k1. Three schemes are in use, and they are not the same:
 
-    chunks(k)               k1 = k2 = k   the state is carried over, `h = h.detach()` after k steps
+    chunks(n)               k1 = k2 = n   the state is carried over, `h = h.detach()` after n steps
     williams_peng(k1, k2)   k1 < k2       every k1 steps, k2 steps back
     sliding(n)              k1 = 1        n steps back from every loss, its own step included
 
@@ -62,14 +62,14 @@ def williams_peng(
 
 
 def chunks(
-    losses: Iterable[Tensor], states: Iterable[State], parameters: Iterable[Tensor], k: int
+    losses: Iterable[Tensor], states: Iterable[State], parameters: Iterable[Tensor], n: int
 ) -> tuple[Tensor, ...]:
-    """The gradient of chunks of k steps, with a state that is carried over and detached.
+    """The gradient of chunks of n steps, with a state that is carried over and detached.
 
     Arguments as for `williams_peng`. It is the gradient that a loop computes in which
-    `h = h.detach()` follows every k-th step.
+    `h = h.detach()` follows every n-th step.
     """
-    return williams_peng(losses, states, parameters, k, k)
+    return williams_peng(losses, states, parameters, n, n)
 
 
 def sliding(
@@ -93,7 +93,7 @@ def groups(T: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:
 def mask(T: int, k1: int, k2: int) -> npt.NDArray[np.bool_]:
     """Which terms C[t, k] are kept, (T, T), for `Triangle.masked`: index 0 is step 1.
 
-    Those of chunks(k) are mask(T, k, k), those of sliding(n) are mask(T, 1, n).
+    Those of chunks(n) are mask(T, n, n), those of sliding(n) are mask(T, 1, n).
     """
     kept = np.zeros((T, T), bool)
     for cut, first, end in groups(T, k1, k2):
@@ -122,10 +122,13 @@ def bias(truncated: Iterable[Any], whole: Iterable[Any]) -> Bias:
             f"bias: gradients of the same parameters are wanted, the whole one not 0; these have "
             f"{a.size} and {g.size} elements"
         )
-    sizes = np.linalg.norm(a) * np.linalg.norm(g)
-    cosine = a @ g / sizes if sizes else 0.0
-    degrees = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    return Bias(float(np.linalg.norm(a - g) / np.linalg.norm(g)), float(degrees))
+    size, whole_size = np.linalg.norm(a), np.linalg.norm(g)
+    relative = float(np.linalg.norm(a - g) / whole_size)
+    if not size:
+        return Bias(relative, 90.0)
+    u, v = a / size, g / whole_size  # arccos(u · v) would be inexact near 0
+    degrees = np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v)))
+    return Bias(relative, float(degrees))
 
 
 def _array(x: Any) -> Array:
