@@ -8,9 +8,6 @@ order to differentiate.
 
 from __future__ import annotations
 
-import functools
-import inspect
-import operator
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import PLAIN, arrays_of, bound, constant, data_of, index_part, own, unpacked
 from .held import read_only
 from .record import Node, Primitive, composites, primitive_of, primitives, recorder, retained, stamp
 from .rules import ARRAY, astype, getitem
@@ -44,7 +42,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         elif type(x) in _NUMBERS:
             arrays.append(x)
         else:
-            arrays.append(_constant(x, primitive))
+            arrays.append(constant(x, primitive))
             foreign = True
     try:
         value = primitive.function(*arrays, **attributes)
@@ -55,7 +53,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     wanted = wanted and bool(primitive.vjps)
     # A backward pass is recorded whole, or it would look different where the state is data.
     if not (recorder.enabled and (wanted or recorder.label.origin is not None)):
-        return from_array(value.view() if value.base is None else _own(value), depth=4)
+        return from_array(value.view() if value.base is None else own(value), depth=4)
     if foreign:
         pairs = zip(inputs, arrays, strict=True)
         inputs = tuple([x if isinstance(x, Node) else array for x, array in pairs])
@@ -142,7 +140,7 @@ class Tensor(Node):
         requires_grad: bool = False,
         name: str | None = None,
     ) -> None:
-        self.array = _data(data, dtype)
+        self.array = data_of(data, dtype)
         if requires_grad and self.array.dtype.kind != "f":
             raise TypeError(
                 f"tensor: requires_grad=True needs floating-point data, not {self.array.dtype}; "
@@ -183,7 +181,7 @@ class Tensor(Node):
             )
         if self.primitive is not None:
             raise ValueError(f"data: {_what(self)} was computed; detach() it to give it a value")
-        self.array = _own(new)
+        self.array = own(new)
 
     shape = property(lambda self: self.array.shape, doc="The length of each axis.")
     ndim = property(lambda self: self.array.ndim, doc="The number of axes.")
@@ -213,7 +211,7 @@ class Tensor(Node):
 
     def detach(self) -> Tensor:
         """A copy of the value, with its history cut off."""
-        out = from_array(_own(self.array), self._name)
+        out = from_array(own(self.array), self._name)
         out.cut = weakref.ref(self)  # for pictures and folds; it keeps nothing alive
         return out
 
@@ -308,7 +306,7 @@ class Tensor(Node):
         """
 
         def call(node: Node, g: Any) -> Any:
-            changed = hook(g if isinstance(g, Tensor) else from_array(_own(g)))
+            changed = hook(g if isinstance(g, Tensor) else from_array(own(g)))
             if changed is None or isinstance(g, Tensor):
                 return changed
             array = as_array(changed)
@@ -344,9 +342,9 @@ class Tensor(Node):
                 raise _explained(error, function.__name__, arrays) from None
         if function in primitives:
             entry = primitives[function]
-            return apply(entry, *_bound(entry, function, args, kwargs))
-        if function in _PLAIN:
-            return function(*_arrays(args), **_arrays(kwargs))
+            return apply(entry, *bound(entry, function, args, kwargs))
+        if function in PLAIN:
+            return function(*arrays_of(args), **arrays_of(kwargs))
         raise TypeError(
             f"np.{function.__name__} is not a primitive: no rule for it is known. "
             f"To compute it without recording, pass x.numpy() instead of the tensor"
@@ -355,7 +353,7 @@ class Tensor(Node):
     # ------------------------------------------------------------------------------------ operators
 
     def __getitem__(self, index: Any) -> Tensor:
-        parts = [_index_part(p) for p in (index if isinstance(index, tuple) else (index,))]
+        parts = [index_part(p) for p in (index if isinstance(index, tuple) else (index,))]
         arrays = [p for p in parts if isinstance(p, (Tensor, np.ndarray))]
         template = tuple(ARRAY if isinstance(p, (Tensor, np.ndarray)) else p for p in parts)
         out = apply(_GETITEM, (self, *arrays), {"index": template})
@@ -385,11 +383,11 @@ class Tensor(Node):
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape: `reshape(2, 3)` or `reshape((2, 3))`."""
-        return apply(_RESHAPE, (self,), {"shape": _unpacked(shape)})
+        return apply(_RESHAPE, (self,), {"shape": unpacked(shape)})
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order: `transpose(1, 0)`; reversed if no order is given."""
-        order = _unpacked(axes)
+        order = unpacked(axes)
         return apply(_TRANSPOSE, (self,), {"axes": order} if order not in ((), (None,)) else _NONE)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
@@ -480,110 +478,7 @@ _RESHAPE = primitive_of(np.reshape)
 _SQUEEZE = primitive_of(np.squeeze)
 _ARGMAX = primitive_of(np.argmax)
 
-# Functions of NumPy that look at tensors without being recorded.
-_PLAIN = {
-    np.shape, np.ndim, np.size, np.allclose, np.isclose, np.array_equal, np.array_equiv,
-    np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type, np.can_cast,
-    np.array_repr, np.array_str, np.array2string, np.any, np.all, np.count_nonzero, np.iscomplexobj,
-}  # fmt: skip
-
-
-# ------------------------------------------------------------------- what goes in, and what is said
-
-
-def _data(data: Any, dtype: Any) -> npt.NDArray[Any]:
-    """The caller's data as an array of our own."""
-    if isinstance(data, Tensor):
-        data = data.array
-    try:
-        array = np.array(data, dtype=dtype)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"tensor: this is not an array of numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"tensor: {array.dtype} data; a tensor holds real numbers, integers or booleans"
-        )
-    return array.view()
-
-
-def _own(array: Any) -> npt.NDArray[Any]:
-    """A copy, as a view: a view of it, such as `data` gives, refers to what is below."""
-    return np.array(array).view()
-
-
-def _constant(x: Any, primitive: Primitive) -> Any:
-    """A copy of an operand that is no tensor: what is done to it later changes no gradient."""
-    array = x if isinstance(x, np.generic) else np.array(x)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{primitive.name}: {x!r:.40} is not a number, an array or a tensor")
-    return array
-
-
-def _index_part(part: Any) -> Any:
-    if isinstance(part, (list, np.ndarray, Tensor)):
-        if isinstance(part, list):
-            part = np.asarray(part, dtype=None if part else np.intp)
-        if part.dtype.kind not in "iub":
-            raise TypeError(f"index: {part.dtype} array; indices are integers or booleans")
-        return part
-    if part is None or part is Ellipsis or isinstance(part, (slice, bool, np.bool_)):
-        return part
-    try:
-        return operator.index(part)
-    except TypeError:
-        raise TypeError(f"index: {part!r} is not an integer, a slice or an array of them") from None
-
-
-def _unpacked(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """(2, 3) from f(2, 3) and from f((2, 3))."""
-    nested = len(arguments) == 1 and isinstance(arguments[0], (tuple, list, np.ndarray))
-    return tuple(arguments[0]) if nested else arguments
-
-
-def _bound(
-    entry: Primitive, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A call of a NumPy function, as the inputs and attributes of its primitive."""
-    names, count = _parameters(entry, function)
-    given = dict(zip(names, args, strict=False)) | kwargs  # NumPy has checked that they fit
-    arguments = [given.pop(name) for name in names[:count] if name in given]
-    inputs = tuple(arguments[0] if entry.variadic else arguments)
-    attributes = {
-        k: _frozen(v)
-        for k, v in given.items()
-        if v is not np._NoValue and (v is not None or k in ("axis", *entry.keywords))
-    }
-    for k, v in attributes.items():
-        if isinstance(v, Tensor):
-            raise TypeError(f"np.{entry.name}: {k} is a tensor; give a number or an array")
-    unknown = [k for k in attributes if k not in entry.keywords]
-    if entry.vjps and unknown:
-        raise TypeError(f"np.{entry.name} of tensors does not take {', '.join(map(str, unknown))}=")
-    return inputs, attributes
-
-
-@functools.cache
-def _parameters(entry: Primitive, function: Any) -> tuple[list[Any], int]:
-    """The names of a function's parameters, and how many of them, the first ones, are inputs."""
-    count = 1 if entry.variadic else max(len(entry.vjps), 1)
-    try:
-        return list(inspect.signature(function).parameters), count
-    except ValueError:  # a built-in that does not tell its signature
-        return [*range(count), *entry.keywords], count
-
-
-def _frozen(x: Any) -> Any:
-    """A list of axes as a tuple, which nobody can change afterwards."""
-    return tuple(x) if isinstance(x, list) else x.copy() if isinstance(x, np.ndarray) else x
-
-
-def _arrays(x: Any) -> Any:
-    """The arguments of a call, with arrays in the place of tensors."""
-    if isinstance(x, Tensor):
-        return x.array
-    if isinstance(x, (tuple, list)):
-        return type(x)(_arrays(part) for part in x)
-    return {k: _arrays(v) for k, v in x.items()} if isinstance(x, dict) else x
+# --------------------------------------------------------------------------------- what is said
 
 
 def _kind(array: npt.NDArray[Any]) -> str:
@@ -653,4 +548,4 @@ def _accumulate(x: Any, g: Any) -> None:
 
 def as_gradient(g: Any) -> Tensor:
     """What a sweep found, as a tensor that shares its buffer with no other."""
-    return g if isinstance(g, Tensor) else from_array(_own(g))
+    return g if isinstance(g, Tensor) else from_array(own(g))
