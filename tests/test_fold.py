@@ -281,7 +281,7 @@ def test_the_loop_of_the_lecture_as_text() -> None:
  t = 1 … 5  n12 h = tanh(n11[t])
  t = 1 … 5  n13 = matmul(n12[t], n3)
  t = 1 … 5  n14 = add(n13[t], n5)
- t = 1 … 5  n15 L = cross_entropy(n14[t])
+ t = 1 … 5  n15 L = cross_entropy(n14[t], array 2)
     shared  n16 = add_n(n15[1 … 5])"""
     )
 

@@ -185,10 +185,12 @@ class FoldedGraph:
             name = getattr(node.node, "name", None)
             title = number[node] + (f" {name}" if name else "")
             when = "shared" if node.steps is None else f"t = {run(node.steps)}"
-            words = [_reading(edge, number) for edge in reads[node]]
-            words += [f"{key}={value}" for key, value in node.attributes.items()]
+            words = [(edge.slot, _reading(edge, number)) for edge in reads[node]]
+            words += [(slot, _constant(by_step)) for slot, by_step in node.constants.items()]
+            arguments = [word for _, word in sorted(words, key=lambda word: word[0])]
+            arguments += [f"{key}={value}" for key, value in node.attributes.items()]
             kind = "parameter" if node.node.requires_grad else "data"
-            made = f"{node.op}({', '.join(words)})" if node.op else kind
+            made = f"{node.op}({', '.join(arguments)})" if node.op else kind
             lines.append(f"{when:>10}  {title} = {made}")
         return "\n".join(lines)
 
@@ -241,6 +243,15 @@ def _reading(edge: FoldedEdge, number: dict[FoldedNode, str]) -> str:
     if edge.steps is None or edge.steps == edge.target.steps:
         return f"{source}{index}{cut}"
     return f"{source}{index}{cut} if t = {run(edge.steps)}"
+
+
+def _constant(by_step: dict[int | None, Any]) -> str:
+    """What is no node, in words: its value, if it is one number, or its shape."""
+    values = list(by_step.values())
+    shape = getattr(values[0], "shape", ())
+    if shape:
+        return f"array {'×'.join(map(str, shape))}"
+    return str(values[0]) if all(value == values[0] for value in values) else "number"
 
 
 def _canonical(graph: FoldedGraph) -> Any:
