@@ -237,7 +237,7 @@ def test_losses_at_some_steps_only_keep_their_steps() -> None:
 def test_the_triangle_takes_one_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     from tinygrad_rnn.bptt import contributions
 
-    module = sys.modules["tinygrad_rnn.bptt.contributions"]
+    module = sys.modules["tinygrad_rnn.bptt.uses"]
     sweep, calls = module.adjoints, []
     monkeypatch.setattr(module, "adjoints", lambda *a, **k: calls.append(1) or sweep(*a, **k))
     r = Recorded(T=7)

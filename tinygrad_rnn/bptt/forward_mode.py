@@ -14,7 +14,7 @@ import numpy as np
 
 from ..engine.gradients import AT_ONCE, push_forward
 from ..engine.tensor import Tensor, from_array, seed
-from .contributions import listed
+from .uses import listed
 
 
 def rtrl(loss: Tensor, parameters: Iterable[Tensor]) -> tuple[Tensor, ...]:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from ..engine.sweep import adjoints, total
 from ..engine.tensor import Tensor
 from ..tables import columns
-from .contributions import check_uses, listed, name_of, uses
 from .plots import plot_decay
+from .uses import check_uses, listed, name_of, uses
 
 Array = npt.NDArray[Any]
 State = Tensor | tuple[Tensor, ...]

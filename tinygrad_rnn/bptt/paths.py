@@ -17,7 +17,7 @@ from ..engine.record import Node, history
 from ..engine.sweep import adjoints, depending_on, pull_back, worked_out
 from ..engine.tensor import Tensor, seed
 from ..tables import columns
-from .contributions import name_of
+from .uses import name_of
 
 Array = npt.NDArray[Any]
 

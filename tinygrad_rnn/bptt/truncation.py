@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from ..engine.sweep import adjoints
 from ..engine.tensor import Tensor, from_array, seed
-from .contributions import listed
 from .jacobians import State, parts_of
+from .uses import listed
 
 Array = npt.NDArray[Any]
 
