@@ -110,14 +110,17 @@ class Lines:
         return *self.of[self.cuts.get(x, x)], x if x in self.cuts else None
 
     def _runs(self, line: Line) -> dict[int, list[Run]]:
-        """By slots: at lags, mirrored, or always one step, whichever takes the fewest runs."""
+        """By slots: at lags, or mirrored, or always one step, whichever takes the fewest runs."""
         slots: dict[int, list[Any]] = {}
         for t, node in line.nodes.items():
             for slot, x in enumerate(node.inputs or ()):
                 slots.setdefault(slot, []).append((t, *self.reading(x)))
         found = {}
         for slot, readings in slots.items():
-            runs = found[slot] = min((_split(readings, sign) for sign in (1, -1, 0)), key=len)
+            runs = _split(readings, sign=1)
+            if len(runs) > 2:  # not a beginning and the rest
+                runs = min([runs, _split(readings, sign=-1), _split(readings, sign=0)], key=len)
+            found[slot] = runs
             for run in runs if len(runs) > 1 else ():
                 # A loop that begins with another's last state reads step T, not T − 1 steps before.
                 single = run.first == run.last and run.source and run.source.loop != line.loop
