@@ -65,3 +65,16 @@ def test_what_was_nan_before_is_not_blamed_on_the_rules_after() -> None:
     with tg.trace_errors():
         y.backward(np.array([np.nan, 1.0]))
     assert np.isnan(x.grad.data[0])
+
+
+def test_a_nan_that_begins_in_a_sum_is_reported_too() -> None:
+    a = tg.tensor(1.0, requires_grad=True)
+    y = a * 1e308 + a * 1e308
+    begins = pytest.raises(FloatingPointError, match="the sum of the terms of the gradient of a is")
+    with tg.trace_errors(), np.errstate(over="ignore"), begins:
+        y.backward()
+
+
+def test_only_tensors_are_described() -> None:
+    with pytest.raises(TypeError, match=r"list is not a tensor; describe\(a, b\)"):
+        tg.describe([tg.tensor(1.0)])

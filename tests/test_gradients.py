@@ -220,3 +220,44 @@ def test_forward_mode_keeps_no_tangent_longer_than_it_is_read() -> None:
     (dw,) = tg.grad(y, w)
     assert list(moved) == [y]
     assert moved[y] == pytest.approx(dw.item(), rel=1e-14)
+
+
+def test_a_recorded_pass_refuses_values_that_were_replaced_since() -> None:
+    w = tg.Parameter(3.0, name="w")
+    y = w * w
+    w.data = np.array(10.0)
+    assert tg.grad(y, w, retain_graph=True)[0].item() == 6.0
+    with pytest.raises(RuntimeError, match="w was given another value after multiply"):
+        tg.grad(y, w, create_graph=True)
+
+
+def test_functions_are_recorded_where_nothing_else_is() -> None:
+    x, v = tg.tensor([1.0, 2.0]), np.ones(2)
+    with tg.no_grad():
+        assert tg.jvp(lambda x: (x * x).sum(), [x], [v])[1].item() == 6.0
+        assert tg.vjp(lambda x: (x * x).sum(), x)[1](1.0)[0].data.tolist() == [2, 4]
+        assert tg.hvp(lambda x: (x * x).sum(), x, v).data.tolist() == [2, 2]
+
+
+def test_functions_take_arrays_and_say_what_they_want() -> None:
+    assert tg.jvp(np.tanh, [np.zeros(2)], [np.ones(2)])[1].data.tolist() == [1, 1]
+    with pytest.raises(TypeError, match=r"jvp\(f, \[x\], \[v\]\)"):
+        tg.jvp(np.tanh, tg.tensor([1.0]), [np.ones(1)])
+    with pytest.raises(TypeError, match="complex128; it should be real"):
+        tg.jvp(np.tanh, [np.zeros(1)], [1j * np.ones(1)])
+    with pytest.raises(TypeError, match="f returned tuple; it should be one tensor"):
+        tg.vjp(lambda x: (x, x), np.zeros(1))
+
+
+@pytest.mark.parametrize("f", [lambda x: tg.relu(x) ** 3, np.abs, lambda x: np.max(x) * x])
+def test_forward_mode_through_a_recorded_backward_pass(f: Any) -> None:
+    x = tg.tensor([0.5, 2.0, 1.0])
+
+    def slope(x: Any) -> Any:
+        (g,) = tg.grad((f(x) * x).sum(), x, create_graph=True)
+        return g
+
+    v = np.array([1.0, -1.0, 0.5])
+    np.testing.assert_allclose(
+        tg.jvp(slope, [x], [v])[1], tg.hvp(lambda x: (f(x) * x).sum(), x, v), rtol=1e-12
+    )

@@ -417,3 +417,38 @@ def test_functions_take_arrays_and_give_arrays() -> None:
     assert tg.one_hot([[1], [0]], 2).tolist() == [[[0, 1]], [[1, 0]]]
     assert tg.where(True, 1.0, 2.0) == 1.0
     assert tg.stack([np.ones(2), np.ones(2)], axis=1).shape == (2, 2)
+
+
+def test_arguments_by_keyword_are_arguments() -> None:
+    z, classes = tg.tensor(normal(1, 3), requires_grad=True), np.array([0])
+    by_position = tg.grad(tg.cross_entropy(z, classes), z)[0].data
+    L = tg.cross_entropy(z=z, classes=classes)
+    classes[0] = 2  # a copy was taken
+    np.testing.assert_array_equal(tg.grad(L, z)[0], by_position)
+    np.testing.assert_array_equal(tg.softmax(x=z).data, tg.softmax(z).data)
+    assert tg.embedding(table=z, ids=[0]).shape == (1, 3)
+    assert tg.logsumexp(z, axis=[0, 1]).shape == ()
+
+
+def test_small_integers_index_large_tables() -> None:
+    E = tg.tensor(np.zeros((300, 2)), requires_grad=True)
+    ids = np.array([255, 255, 3], np.uint8)
+    for rows in (tg.embedding(E, ids), E[ids]):
+        E.zero_grad()
+        rows.sum().backward()
+        assert E.grad.data[[255, 3, 0], 0].tolist() == [2, 1, 0]
+
+
+def test_einsum_says_which_letter_does_not_fit_and_takes_numbers() -> None:
+    x = tg.tensor(normal(3, 4), requires_grad=True)
+    with pytest.raises(ValueError, match="j in 'ij,ij->ij' has the lengths 4, 1"):
+        np.einsum("ij,ij->ij", x, x[:, :1])
+    np.einsum(",ij->ij", 2.0, x).sum().backward()
+    assert (x.grad.data == 2).all()
+
+
+def test_indices_that_broadcast_are_taken_along_an_axis() -> None:
+    a = np.arange(12.0).reshape(3, 4)
+    for indices, axis in (([[1]], 1), ([[2, 1, 0, 0]], 0), ([[1], [2], [0]], 1)):
+        found = np.take_along_axis(tg.tensor(a), np.array(indices), axis).data
+        np.testing.assert_array_equal(found, np.take_along_axis(a, np.array(indices), axis))

@@ -335,3 +335,25 @@ def test_indexing_as_numpy_and_repeated_indices_accumulate(case: Any) -> None:
     expected = np.zeros(shape)
     np.add.at(expected, index, seed)
     np.testing.assert_allclose(x.grad, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_views_of_a_parameter_do_not_follow_it_when_their_recording_is_gone() -> None:
+    W = tg.Parameter(np.eye(2))
+    WT = W.T
+    (np.ones((1, 2)) @ WT).sum().backward()
+    h = tg.tensor(np.ones((1, 2)), requires_grad=True)
+    y = (h @ WT.detach()).sum() + (h @ WT).sum()
+    W.data[...] = 0.0
+    assert WT.data.tolist() == [[1, 0], [0, 1]]
+    (g,) = tg.grad(y, h)
+    assert g.data.tolist() == [[2, 2]]
+
+
+def test_an_array_that_was_taken_under_the_tape_says_so() -> None:
+    w = tg.Parameter([1.0], name="w")
+    y = w * w
+    taken = w.data
+    y.backward()
+    with pytest.raises(ValueError, match=r"taken while a recording held the value.*x\.data again"):
+        taken[0] = 2.0
+    w.data[0] = 2.0

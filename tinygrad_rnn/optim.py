@@ -73,7 +73,7 @@ def _listed(function: str, parameters: Iterable[Tensor]) -> list[Tensor]:
     """The parameters, each a leaf: what was computed can't be moved."""
     if isinstance(parameters, Tensor):
         raise TypeError(f"{function}: give a list of parameters, [p], not one tensor")
-    listed = list(parameters)
+    listed = list(dict.fromkeys(parameters))  # none moves twice
     for p in listed:
         if not isinstance(p, Tensor) or p.primitive is not None or not p.requires_grad:
             raise TypeError(f"{function}: {p!r:.60} is not a parameter")

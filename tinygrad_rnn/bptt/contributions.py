@@ -17,7 +17,7 @@ from ..engine.sweep import total
 from ..engine.tensor import Tensor, seed
 from ..tables import columns
 from .plots import plot_bars
-from .uses import Use, check_uses, name_of, runs_of, uses
+from .uses import Use, check_uses, name_of, one_loop, runs_of, uses
 
 Array = npt.NDArray[Any]
 
@@ -55,8 +55,9 @@ class Contributions(Sequence[Use]):
     def at(self, step: int) -> Array:
         """The sum of the terms of one step: the derivative with respect to that step's copy of θ.
 
-        A step without a use is a ValueError.
+        A ValueError says that the step has no use, or that there are several loops over steps.
         """
+        one_loop("contributions", f"the uses of {self.name}", (use.loop for use in self))
         terms = [use.grad for use in self if use.step == step]
         if not terms:
             raise ValueError(
@@ -72,9 +73,12 @@ class Contributions(Sequence[Use]):
     def __str__(self) -> str:
         size = "term" if not self.shape else "norm"
         rows = [["step", "used by", "argument", size]]
+        loops = list(dict.fromkeys(use.loop for use in self if use.loop is not None))
         for use in self:
             number = use.grad.item() if not self.shape else use.norm
             step = "–" if use.step is None else str(use.step)
+            if len(loops) > 1 and use.loop is not None:
+                step += f" of loop {loops.index(use.loop) + 1}"
             rows.append([step, ".".join((*use.scope, use.op)), str(use.slot), f"{number:.4g}"])
         whole = self.total.item() if not self.shape else np.linalg.norm(self.total)
         rows.append(["sum", "", "", f"{whole:.4g}"])
@@ -114,12 +118,17 @@ def explain(loss: Tensor, parameter: Tensor, at: tuple[int, ...] | None = None) 
     whole = found.total
     if at is None:
         at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(whole)), whole.shape))
-    elif len(at) != whole.ndim or any(not 0 <= i < n for i, n in zip(at, whole.shape, strict=True)):
+    else:
+        at = tuple(at) if isinstance(at, (tuple, list)) else (at,)
+    if len(at) != whole.ndim or any(not 0 <= i < n for i, n in zip(at, whole.shape, strict=True)):
         raise IndexError(f"explain: {found.name} has shape {whole.shape}, and no element {at}")
     element = f"[{', '.join(map(str, at))}]" if at else ""
     left = f"dL/d{found.name}{element}"
     where = f"one in each of the steps {runs_of(found.steps)}"
-    if len(found.steps) < len(found):
+    loops = len({use.loop for use in found if use.loop is not None})
+    if loops > 1:
+        where = f"in {loops} loops over steps"
+    elif len(found.steps) < len(found):
         where = f"in the steps {runs_of(found.steps)}"
         if any(use.step is None for use in found):
             where += " and outside"

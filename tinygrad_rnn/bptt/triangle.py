@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.sweep import total
-from ..engine.tensor import Tensor, seed
+from ..engine.tensor import Tensor
 from ..tables import heat_map
 from .plots import plot_triangle
-from .uses import Use, check_uses, listed, name_of, norms, runs_of, uses
+from .uses import Use, check_uses, listed, name_of, norms, one_loop, runs_of, uses
 
 Array = npt.NDArray[Any]
 
@@ -104,7 +104,17 @@ class Triangle:
 
     @property
     def lags(self) -> Array:
-        """The sum of the terms with t − k = 0, 1, 2, …, (steps, *shape of θ)."""
+        """The sum of the terms with t − k = 0, 1, 2, …, (steps, *shape of θ).
+
+        A ValueError says that a loss depends on a later use, so that its t is not its step.
+        """
+        t, k = np.nonzero(self.norms)
+        early = [(self.times[i], j + 1) for i, j in zip(t, k, strict=True) if self.times[i] <= j]
+        if early:
+            raise ValueError(
+                f"lags: loss {early[0][0]} depends on the use in step {early[0][1]}; a loss that "
+                "is not made in its step has no lag"
+            )
         return self._sums[2]
 
     @property
@@ -154,16 +164,20 @@ def triangle(losses: Iterable[Tensor], parameter: Tensor) -> Triangle:
     losses = listed("triangle", losses)
     if not losses:
         raise ValueError("triangle: there are no losses")
-    seeds = []
+    recorded, seeds = [], []
     for t, loss in enumerate(losses, 1):
         if not isinstance(loss, Tensor) or loss.size != 1:
             shape = f"has shape {loss.shape}" if isinstance(loss, Tensor) else f"is {loss!r:.40}"
             raise ValueError(f"triangle: loss {t} {shape}; each loss is a tensor of one element")
-        one = np.zeros((len(losses), *loss.shape), loss.dtype)
-        one[t - 1] = seed(loss, None, record=False)
-        seeds.append(one)
-    found = uses(losses, seeds, parameter, many=True)
+        if loss.requires_grad:  # else its row is 0
+            one = np.zeros((len(losses), *loss.shape), loss.dtype)
+            one[t - 1] = 1
+            recorded.append(loss)
+            seeds.append(one)
+    found = uses(recorded, seeds, parameter, many=True)
     check_uses("triangle", found, parameter)
+    one_loop("triangle", f"the uses of {name_of(parameter)}", (use.loop for use in found))
+    one_loop("triangle", "the losses", (loss.label.loop for loss in losses))
     for use in found:
         if use.step is None:
             raise ValueError(

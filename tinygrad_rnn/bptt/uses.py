@@ -6,7 +6,7 @@ kept. This file computes no derivative: it asks the sweep for the terms, and kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,10 +27,12 @@ class Use:
     """One use of a parameter: an argument slot of an operation, and what came back through it.
 
     step: the time step of the operation; None outside the steps.
+    loop: which loop over steps it belongs to, by a number that only tells loops apart.
     op, slot, scope: its primitive, which of its arguments the parameter is, and its scopes.
     """
 
     step: int | None
+    loop: int | None
     op: str
     slot: int
     scope: tuple[str, ...]
@@ -75,9 +77,12 @@ def uses(
         found += read
     found.sort(key=lambda use: use[0].number)
     return [
-        Use(reader.step, reader.primitive.name if reader.primitive else "", slot, reader.scope, g)
+        Use(
+            reader.step, reader.label.loop, reader.primitive.name if reader.primitive else "",
+            slot, reader.scope, g,
+        )
         for reader, slot, g in found
-    ]
+    ]  # fmt: skip
 
 
 def _made_before_the_steps(outputs: Sequence[Tensor], parameter: Tensor) -> list[Node]:
@@ -96,16 +101,22 @@ def _made_before_the_steps(outputs: Sequence[Tensor], parameter: Tensor) -> list
 
 
 def norms(term: Any, axes: tuple[int, ...]) -> Any:
-    """The Euclidean norms of a term, or of many, over its last `axes`, without doing a product.
+    """The Euclidean norms of a term, or of many, over its last `axes`, in float64.
 
-    ‖AᵀG‖² = Σ_ij (A Aᵀ)_ij (G Gᵀ)_ij, where i and j are rows.
+    A product of one row each, aᵀg, need not be done: ‖aᵀg‖ = ‖a‖ ‖g‖.
     """
-    if not isinstance(term, Product) or term.a.ndim == 1:
-        array = worked_out(term)
-        flat = array.reshape(*array.shape[: array.ndim - len(axes)], -1)
-        return np.linalg.norm(flat, axis=-1)
-    squares = np.sum((term.a @ term.a.T) * (term.g @ term.g.mT), axis=(-2, -1))
-    return np.sqrt(np.maximum(squares, 0))
+    if isinstance(term, Product) and term.a.ndim == 2 and len(term.a) == 1:
+        return _norm(term.a.ravel()) * _norm(term.g[..., 0, :])
+    array = worked_out(term)
+    return _norm(array.reshape(*array.shape[: array.ndim - len(axes)], -1))
+
+
+def _norm(rows: Array) -> Any:
+    """The norms along the last axis, where squares would under- or overflow, too."""
+    rows = rows.astype(np.float64)
+    largest = np.abs(rows).max(axis=-1, keepdims=True, initial=0.0)
+    scaled = rows / np.where(largest, largest, 1.0)
+    return np.linalg.norm(scaled, axis=-1) * largest[..., 0]
 
 
 def check_uses(function: str, found: list[Use], parameter: Tensor) -> None:
@@ -117,6 +128,16 @@ def check_uses(function: str, found: list[Use], parameter: Tensor) -> None:
         raise ValueError(
             f"{function}: no use of {name_of(parameter)} is labelled with a time step; walk the "
             "sequence with `for t, x in tg.steps(xs):`"
+        )
+
+
+def one_loop(function: str, what: str, loops: Iterable[int | None]) -> None:
+    """A ValueError if steps are those of several loops, where a number does not say which."""
+    count = len({loop for loop in loops if loop is not None})
+    if count > 1:
+        raise ValueError(
+            f"{function}: {what} are in {count} loops over steps, so the number of a step does not "
+            "say which it is; look at one loop at a time, or at `contributions`"
         )
 
 

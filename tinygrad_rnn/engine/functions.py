@@ -14,6 +14,7 @@ from .tensor import Tensor, as_array
 
 def add_n(terms: Sequence[Any]) -> Any:
     """The sum of one or more terms of one shape, as one node."""
+    terms = list(terms)
     shapes = {as_array(term).shape for term in terms}
     if len(shapes) != 1:
         raise ValueError(f"add_n: one or more terms of one shape are wanted, not of {shapes}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .record import Node, history
+from .record import Node, history, recording
 from .sweep import adjoints, differentiating, pull_back
 from .tensor import Tensor, as_array, as_gradient, from_array, seed
 
@@ -64,8 +64,7 @@ def vjp(
 
     The function may be called again; zeros stand for an input that f does not depend on.
     """
-    fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
-    y = f(*fresh)
+    y, fresh = _recorded(f, inputs)
 
     def pull_back(v: Any) -> tuple[Tensor, ...]:
         found: Sequence[Tensor | None] = [None] * len(fresh)
@@ -85,18 +84,21 @@ def jvp(
 
     Forward mode, through the recording of f.
     """
+    if isinstance(inputs, Tensor):
+        raise TypeError("jvp: give sequences, jvp(f, [x], [v]), not one tensor")
     if len(inputs) != len(tangents):
         raise ValueError(f"jvp: {len(inputs)} inputs want as many tangents, not {len(tangents)}")
-    fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
+    y, fresh = _recorded(f, inputs)
     moved = {}
     for x, tangent in zip(fresh, tangents, strict=True):
         array = as_array(tangent)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"jvp: a tangent is {array.dtype}; it should be real")
         if array.shape != x.shape:
             raise ValueError(
                 f"jvp: a tangent of shape {array.shape} for an input of shape {x.shape}"
             )
         moved[x] = array.astype(x.dtype)
-    y = f(*fresh)
     pushed = push_forward([y], moved).get(y)
     return y.detach(), from_array(np.zeros_like(y.array) if pushed is None else pushed)
 
@@ -120,8 +122,15 @@ def push_forward(
     last |= dict.fromkeys(outputs)  # they are read by the caller
     for node in nodes:
         reads = [(i, x) for i, x in enumerate(node.inputs or ()) if isinstance(x, Node)]
-        terms = [_pushed_through(node, i, moved[x], many) for i, x in reads if x in moved]
-        if terms and node not in tangents:
+        terms = []
+        if node.requires_grad and node not in tangents:
+            vjps = node.primitive.vjps if node.primitive else ()
+            terms = [
+                _pushed_through(node, i, moved[x], many)
+                for i, x in reads
+                if x in moved and vjps[i] is not None
+            ]
+        if terms:
             moved[node] = sum(terms)
         for _, x in reads:
             if last[x] is node:
@@ -158,8 +167,8 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
 
 def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
     """H v, the product of the Hessian of a scalar function at x with v, of x's shape."""
-    fresh = Tensor(x, requires_grad=True, name=x.name)
-    (g,) = grad(f(fresh), fresh, create_graph=True)
+    y, (fresh,) = _recorded(f, [x])
+    (g,) = grad(y, fresh, create_graph=True)
     assert g is not None
     product = grad(g, fresh, [v], allow_unused=True)[0] if g.requires_grad else None
     return _or_zeros(product, fresh)
@@ -168,6 +177,16 @@ def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
 def _unreached(what: str, x: Tensor) -> str:
     why = "no output depends on it" if x.requires_grad else "requires_grad is not set"
     return f"{what} ({x.name or 'no name'}, shape {x.shape}) gets no gradient: {why}"
+
+
+def _recorded(f: Callable[..., Tensor], inputs: Sequence[Any]) -> tuple[Tensor, list[Tensor]]:
+    """f of fresh tensors of the inputs' values, recorded also inside `no_grad`; and these."""
+    fresh = [Tensor(x, requires_grad=True, name=getattr(x, "name", None)) for x in inputs]
+    with recording():
+        y = f(*fresh)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"differentiate: f returned {type(y).__name__}; it should be one tensor")
+    return y, fresh
 
 
 def _or_zeros(g: Tensor | None, x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class ReadOnly(np.ndarray[Any, Any]):
 
 def read_only(node: Node) -> ReadOnly:
     """The value of a node as a view that says, when it is written to, what holds it."""
-    view: ReadOnly = node.array.view(ReadOnly)
+    view: ReadOnly = node.array.view().view(ReadOnly)  # it refers to the first view, not to ours
     view._node = weakref.ref(node)
     view.flags.writeable = False
     return view
@@ -64,7 +64,12 @@ def refuse(node: Node | None) -> NoReturn:
             "x.numpy(), or to x.detach().data"
         )
     holder = None if node is None else _holder(node.array)
-    by = "a recording" if holder is None else _operation(holder)
+    if holder is None:
+        raise ValueError(
+            f"{what} can't be written to: this array was taken while a recording held the value, "
+            "or something else refers to it; take x.data again, or write x.data = array"
+        )
+    by = _operation(holder)
     raise ValueError(
         f"{what} can't be written to: {by} holds its value for the backward pass. Run backward() "
         "first, without retain_graph, or drop what was computed from it. To replace the value and "

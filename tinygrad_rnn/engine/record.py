@@ -131,6 +131,17 @@ def no_grad() -> Iterator[None]:
 
 
 @contextmanager
+def recording() -> Iterator[None]:
+    """Record in the block, also where it stands inside `no_grad`."""
+    before = recorder.enabled
+    recorder.enabled = True
+    try:
+        yield
+    finally:
+        recorder.enabled = before
+
+
+@contextmanager
 def trace_errors() -> Iterator[None]:
     """In the block, a backward pass in which a nan or inf begins is a FloatingPointError.
 

@@ -77,9 +77,14 @@ def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
     attributes = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     count = len(parameters) - len(attributes)
+    arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
     @wraps(function)
     def call(*inputs: Any, **given: Any) -> Any:
+        if given:
+            named = [name for name in arguments[len(inputs) :] if name in given]
+            inputs = (*inputs, *(given.pop(name) for name in named))
+            given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
         if len(inputs) > count and not variadic:
             if len(inputs) > len(parameters):
                 raise TypeError(
@@ -282,8 +287,9 @@ def scatter(g: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]
 def _add_rows(out: Any, rows: Any, g: Any) -> None:
     """`np.add.at(out, rows, g)`, by sorting the rows: up to 5 times as fast."""
     if rows.size:
-        order = np.argsort(rows % len(out), kind="stable")
-        rows = rows[order] % len(out)
+        rows = rows.astype(np.intp) % len(out)
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
         first = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
         out[rows[first]] = np.add.reduceat(g[order], first)
 
@@ -554,5 +560,5 @@ def part(g: Any, slot: int, xs: tuple[Any, ...], axis: int | None) -> Any:
 def looked_up(g: Any, table: Any, ids: Any) -> Any:
     """dL/d(table): each row of g added to the row of the table that it was looked up from."""
     if isinstance(g, np.ndarray):
-        return Product(ids.reshape(-1), g.reshape(ids.size, table.shape[1]), table.shape)
+        return Product(ids.flatten(), g.reshape(ids.size, table.shape[1]), table.shape)
     return scatter(g, ids, index=LOOKUP, shape=table.shape)

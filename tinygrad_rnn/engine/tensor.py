@@ -50,6 +50,8 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         raise _explained(error, primitive.name, inputs) from None
     if type(value) is not np.ndarray:
         value = np.asarray(value)
+    if value.base is not None and _is_view_of_leaf(value, inputs):
+        value = value.copy()  # a leaf may be written to when its recording is released
     wanted = wanted and bool(primitive.vjps)
     # A backward pass is recorded whole, or it would look different where the state is data.
     if not (recorder.enabled and (wanted or recorder.label.origin is not None)):
@@ -84,6 +86,11 @@ def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3)
     out._name = name
     stamp(out, depth)
     return out
+
+
+def _is_view_of_leaf(value: Any, inputs: tuple[Any, ...]) -> bool:
+    leaves = (x for x in inputs if isinstance(x, Node) and x.primitive is None)
+    return any(np.may_share_memory(value, x.array) for x in leaves)
 
 
 def _operator(function: Callable[..., Any]) -> tuple[Any, Any]:
@@ -162,9 +169,10 @@ class Tensor(Node):
         """The value, not copied. It can be written to, unless it was computed or is recorded.
 
         What a recording holds is read-only until the recording is released or dropped, so that a
-        gradient never belongs to other values than the loss; who writes to it is told by a
-        ValueError which operation holds it. `x.data = array` works at any time for a leaf: it takes
-        a copy, and recordings keep the old value.
+        gradient never belongs to other values than the loss; who assigns to it is told by a
+        ValueError which operation holds it. An array that was taken before the recording began is
+        not watched. `x.data = array` works at any time for a leaf: it takes a copy, and recordings
+        keep the old value.
         """
         # Our own reference and that of the call are two; a third is in some node's arguments.
         if self.primitive is not None or sys.getrefcount(self.array) > 2:
@@ -299,7 +307,7 @@ class Tensor(Node):
             self.hooks = [*(self.hooks or ()), retained]
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> None:
-        """Call hook(dL/d(this)) once in each pass, with the sum of all terms.
+        """Call hook(dL/d(this)) once in each pass for a loss, with the sum of all terms.
 
         What it returns, if not None, takes the place of that gradient. Keep no reference to this
         tensor in the hook, or the recording lives until the garbage collector finds it.
@@ -307,11 +315,13 @@ class Tensor(Node):
 
         def call(node: Node, g: Any) -> Any:
             changed = hook(g if isinstance(g, Tensor) else from_array(own(g)))
-            if changed is None or isinstance(g, Tensor):
-                return changed
+            if changed is None:
+                return None
             array = as_array(changed)
             if array.shape != g.shape:
                 raise ValueError(f"hook: a gradient of shape {g.shape} became {array.shape}")
+            if isinstance(g, Tensor):
+                return changed if isinstance(changed, Tensor) else from_array(own(array))
             return array.astype(g.dtype, copy=False)
 
         if not self.requires_grad:

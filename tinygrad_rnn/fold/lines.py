@@ -88,9 +88,12 @@ class Lines:
             for alike in _alike(nodes):
                 self._add(None if None in alike else place.loop, alike)
         unlabelled: dict[Any, dict[int | None, Node]] = {}
+        met: dict[Any, int] = {}
         for node, (line, step) in outside.items():
-            unlabelled.setdefault((line, node.primitive), {})[step] = node
-        for (line, _), nodes in unlabelled.items():
+            here = (line, node.primitive, step)
+            met[here] = met.get(here, 0) + 1  # two passes over a graph make two lines
+            unlabelled.setdefault((line, node.primitive, met[here]), {})[step] = node
+        for (line, *_), nodes in unlabelled.items():
             self._add(line[0] if isinstance(line[0], tuple) else line, nodes)
         self.lines.sort(key=lambda line: min(node.number for node in line.nodes.values()))
         for line in self.lines:
@@ -102,6 +105,11 @@ class Lines:
         self.lines.append(line)
         for step, node in nodes.items():
             self.of[node] = (line, step)
+
+    def forget(self) -> None:
+        """Drop what refers to each other in a circle: reference counts are to free the recording."""
+        for line in self.lines:
+            line.runs = {}
 
     def reading(self, x: Any) -> tuple[Line | None, int | None, Node | None]:
         """What an input comes from: line and step, and the copy of it, if it was detached."""
@@ -177,7 +185,7 @@ def attributes_of(line: Line) -> dict[str, Any]:
     if line.shared:
         return dict(line.main.attributes)
     found = {}
-    for name in line.main.attributes:
+    for name in dict.fromkeys(name for node in line.nodes.values() for name in node.attributes):
         try:
             found[name] = _moving({t or 0: x.attributes.get(name) for t, x in line.nodes.items()})
         except Differs as difference:
