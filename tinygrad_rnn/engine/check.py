@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .gradients import grad
+from .gradients import grad, recorded
 from .tensor import Tensor
 
 STEP = 1e-5  # balances the truncation error, O(h²), against the rounding error, O(ε/h), in float64
@@ -51,7 +51,7 @@ def check_gradients(
         for i in checked:
 
             def slope(*xs: Tensor, i: int = i) -> Tensor:
-                y = scalar(*xs)
+                y = recorded(scalar, *xs)
                 g = None
                 if y.requires_grad:
                     (g,) = grad(y, [xs[i]], create_graph=True, allow_unused=True)
@@ -69,7 +69,7 @@ def _compare(
     atol: float,
 ) -> None:
     fresh = [_like(x.data, x) for x in inputs]
-    y = f(*fresh)
+    y = recorded(f, *fresh)
     if y.requires_grad:
         found = grad(y, [fresh[i] for i in checked], allow_unused=True)
     else:

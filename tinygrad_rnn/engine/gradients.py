@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .record import Node, history
+from .record import Node, history, recorder
 from .sweep import adjoints, differentiating, pull_back
 from .tensor import Tensor, as_array, as_gradient, from_array, seed
 
@@ -65,7 +65,7 @@ def vjp(
     The function may be called again; zeros stand for an input that f does not depend on.
     """
     fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
-    y = f(*fresh)
+    y = recorded(f, *fresh)
 
     def pull_back(v: Any) -> tuple[Tensor, ...]:
         found: Sequence[Tensor | None] = [None] * len(fresh)
@@ -96,7 +96,7 @@ def jvp(
                 f"jvp: a tangent of shape {array.shape} for an input of shape {x.shape}"
             )
         moved[x] = array.astype(x.dtype)
-    y = f(*fresh)
+    y = recorded(f, *fresh)
     pushed = push_forward([y], moved).get(y)
     return y.detach(), from_array(np.zeros_like(y.array) if pushed is None else pushed)
 
@@ -159,10 +159,20 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
 def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
     """H v, the product of the Hessian of a scalar function at x with v, of x's shape."""
     fresh = Tensor(x, requires_grad=True, name=x.name)
-    (g,) = grad(f(fresh), fresh, create_graph=True)
+    (g,) = grad(recorded(f, fresh), fresh, create_graph=True)
     assert g is not None
     product = grad(g, fresh, [v], allow_unused=True)[0] if g.requires_grad else None
     return _or_zeros(product, fresh)
+
+
+def recorded(f: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """f(*inputs), recorded in a block of `no_grad` too: a derivative was asked for."""
+    before = recorder.enabled
+    recorder.enabled = True
+    try:
+        return f(*inputs)
+    finally:
+        recorder.enabled = before
 
 
 def _unreached(what: str, x: Tensor) -> str:
