@@ -46,7 +46,8 @@ class ReadOnly(np.ndarray[Any, Any]):
 
 def read_only(node: Node) -> ReadOnly:
     """The value of a node as a view that says, when it is written to, what holds it."""
-    view: ReadOnly = node.array.view(ReadOnly)
+    # Behind a plain view: one of the array itself would look like a recording that refers to it.
+    view: ReadOnly = node.array.view().view(ReadOnly)
     view._node = weakref.ref(node)
     view.flags.writeable = False
     return view
@@ -64,6 +65,11 @@ def refuse(node: Node | None) -> NoReturn:
             "x.numpy(), or to x.detach().data"
         )
     holder = None if node is None else _holder(node.array)
+    if node is not None and holder is None:
+        raise ValueError(
+            f"{what} can't be written to through this array: a recording held the value when it "
+            "was taken. Take x.data again"
+        )
     by = "a recording" if holder is None else _operation(holder)
     raise ValueError(
         f"{what} can't be written to: {by} holds its value for the backward pass. Run backward() "

@@ -51,7 +51,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     if type(value) is not np.ndarray:
         value = np.asarray(value)
     if not (wanted and primitive.vjps and recorder.enabled):
-        return from_array(value.view() if value.base is None else _own(value), depth=4)
+        return from_array(value if value.base is None else _own(value), depth=4)
     if foreign:
         pairs = zip(inputs, arrays, strict=True)
         inputs = tuple([x if isinstance(x, Node) else array for x, array in pairs])
@@ -72,7 +72,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
 def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3) -> Tensor:
     """A tensor around an array, not copied, with no history and no gradient wanted."""
     out: Tensor = _new(Tensor)
-    out.array = array
+    out.array = array if array.base is not None else array.view()  # as `_own` says
     out.requires_grad = False
     out.primitive = None
     out.inputs = out.arguments = ()
