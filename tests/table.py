@@ -659,7 +659,8 @@ ROWS: list[Row] = [
         [*axis_errors("softmax", several=False),
          bad(TypeError, r"^softmax: takes 2 arguments, not 3", ones(2, 3), 0, 1),
          bad(ValueError, r"^softmax\(x: float64 of shape \(2, 0\)\): zero-size", ones(2, 0))],
-        [kink([0, 0, 1], ([0, 0, 0],), [-INF, -INF, 0])],
+        [kink([0, 0, 1], ([0, 0, 0],), [-INF, -INF, 0]),
+         kink([0, 0], ([0, 0],), [-INF, -INF])],
         reference=plain_softmax, program=an_axis),
     Row(rules.log_softmax,
         [at(normal(2, 3)), at(normal(2, 3), 0), at(normal(2, 3), axis=-2), at(normal(0, 3))],
@@ -831,7 +832,7 @@ ROWS: list[Row] = [
 
     Row(rules.getitem, [at(normal(3, 2), index=np.s_[1:, ::-1]),
                         at(normal(3, 2), index=np.s_[..., None, 0]),
-                        at(normal(3, 2), index=([0, 0, -1],)),
+                        at(normal(3, 2), index=([2, 0, 0, -1],)),
                         at(normal(3, 2), index=(np.array([0, 1]), slice(1, None))),
                         by(lambda x: x[np.array([[True, False], [True, True]])], normal(2, 2)),
                         at(normal(3, 2), index=-1), at(normal(), index=None),

@@ -46,6 +46,14 @@ def test_array_constants_are_described_by_their_shape_and_long_chains_are_no_mat
     assert tg.describe(x).count("\n") == 20_001
 
 
+def test_two_to_the_sixty_paths_are_sixty_lines() -> None:
+    y = tg.Parameter(1.0)
+    for _ in range(60):
+        y = y + y
+    assert tg.describe(y).count("\n") == 61
+    assert tg.draw(y).source.count(" -> ") == 2 * 60 + 1  # and one from the last sum to its name
+
+
 def test_a_nan_in_the_backward_pass_is_reported_with_its_line() -> None:
     x = tg.tensor([0.0, 1.0], requires_grad=True)
     with np.errstate(all="ignore"):
@@ -56,7 +64,8 @@ def test_a_nan_in_the_backward_pass_is_reported_with_its_line() -> None:
             tg.trace_errors(),
             pytest.raises(FloatingPointError, match=r"sqrt.*norm.*test_describe\.py:\d+"),
         ):
-            y.sum().backward()
+            y.sum().backward(retain_graph=True)
+        y.sum().backward()
 
 
 def test_what_was_nan_before_is_not_blamed_on_the_rules_after() -> None:

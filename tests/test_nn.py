@@ -94,6 +94,29 @@ def test_unroll_carries_a_state_and_chunks_equal_the_whole_in_value() -> None:
     np.testing.assert_array_equal(whole.data, np.concatenate([first.data, second.data]))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_network_stays_in_its_precision(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    embed, cell = tg.nn.Embedding(4, 3, dtype=dtype, rng=rng), tg.nn.RNNCell(3, 5, dtype=dtype)
+    out = tg.nn.Linear(5, 4, dtype=dtype, rng=rng)
+    ids = np.array([[0, 3], [1, 1], [2, 0]])
+    outputs, last = tg.nn.unroll(cell, embed(ids))
+    loss = 0.5 * tg.cross_entropy(out(outputs), ids) + 1e-3 * (cell.W**2).mean()
+    assert {outputs.dtype, last.dtype, loss.dtype} == {np.dtype(dtype)}
+    loss.backward()
+    for module in (embed, cell, out):
+        assert {p.grad.dtype for p in module.parameters()} == {np.dtype(dtype)}
+
+
+def test_a_batch_without_rows_has_outputs_without_rows_and_gradients_of_0() -> None:
+    cell, out = tg.nn.RNNCell(3, 5), tg.nn.Linear(5, 4)
+    outputs, last = tg.nn.unroll(cell, np.zeros((3, 0, 3), np.float32))
+    assert (outputs.shape, last.shape) == ((3, 0, 5), (0, 5))
+    tg.cross_entropy(out(outputs), np.zeros((3, 0), int), "sum").backward()
+    for p in (*cell.parameters(), *out.parameters()):
+        np.testing.assert_array_equal(p.grad, np.zeros(p.shape))
+
+
 def test_a_cell_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ValueError, match="nonlinearity='sine'"):
         tg.nn.RNNCell(2, 2, "sine")

@@ -275,6 +275,17 @@ def test_gelu_of_a_few_numbers() -> None:
     np.testing.assert_allclose(tg.gelu([0.0, 1.0, -1.0]), [0.0, 0.841192, -0.158808], atol=1e-6)
 
 
+def test_nan_is_passed_on_to_values() -> None:
+    x = tg.tensor([np.nan, 0.5])
+    for f in (
+        tg.relu, tg.sigmoid, tg.softplus, tg.gelu, tg.softmax, tg.log_softmax, tg.logsumexp,
+        np.tanh, np.abs, np.sum, np.mean, np.max, np.min, np.prod, np.std, np.linalg.norm,
+        lambda x: tg.cross_entropy(x, np.array(1)), lambda x: np.clip(x, 0, 1),
+    ):  # fmt: skip
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(f(x).data).any()
+
+
 def test_nan_is_passed_on_to_gradients() -> None:
     for f in (tg.relu, lambda x: np.maximum(x, 0.0), lambda x: np.clip(x, 0, 1)):
         assert slope(f, [np.nan, 0.5]) == [1, 1]
@@ -287,7 +298,7 @@ def test_the_tails_of_sigmoid_are_exact() -> None:
 
 def test_what_is_cast_to_integers_has_no_gradient() -> None:
     x = tg.tensor([1.7, 2.2], requires_grad=True)
-    y = x.astype(int) * 2.5 + x
+    y = sum(x.astype(kind) * 2.5 for kind in (int, np.uint8, bool)) + x
     y.backward(np.ones(2))
     assert x.grad.data.tolist() == [1, 1]
 
@@ -321,8 +332,10 @@ def test_arguments_are_as_numpy_has_them() -> None:
         tg.softmax(x, 0, 1)
 
 
-def test_a_list_of_axes_changed_later_changes_no_gradient() -> None:
-    x, axes, w = tg.tensor(normal(2, 3, 4), requires_grad=True), [0, 2, 1], normal(2, 4, 3)
+@pytest.mark.parametrize("given", [list, np.array])
+def test_axes_changed_later_change_no_gradient(given: Any) -> None:
+    x, w = tg.tensor(normal(2, 3, 4), requires_grad=True), normal(2, 4, 3)
+    axes = given([0, 2, 1])
     y = (np.transpose(x, axes) * w).sum()
     axes[:] = [2, 1, 0]
     y.backward()
@@ -334,6 +347,19 @@ def test_half_precision_sums_do_not_overflow() -> None:
     loss = tg.cross_entropy(z, np.zeros(40_000, int))
     assert loss.dtype == np.float16
     assert loss.item() == pytest.approx(np.log(10), rel=1e-3)
+    assert tg.tensor(np.ones(70_000), dtype=np.float16).mean().item() == 1.0
+
+
+def test_a_sum_of_mixed_precision_is_what_numpy_makes_of_it() -> None:
+    narrow, wide = np.ones(2, np.float32), np.full(2, 1e-12)
+    assert tg.add_n([tg.tensor(narrow), narrow, wide]).data.tolist() == [2 + 1e-12] * 2
+
+
+def test_extended_precision_stays() -> None:
+    x = tg.tensor(np.ones(2, np.longdouble), requires_grad=True)
+    y = tg.logsumexp(tg.softmax(x) * x)
+    y.backward()
+    assert (y.dtype, x.grad.dtype) == (np.longdouble, np.longdouble)
 
 
 def test_where_passes_a_nan_branch_on_and_the_remedy_works() -> None:
@@ -349,6 +375,10 @@ def test_where_passes_a_nan_branch_on_and_the_remedy_works() -> None:
 @pytest.mark.filterwarnings("error")
 def test_extreme_arguments_neither_overflow_nor_warn() -> None:
     assert tg.sigmoid(tg.tensor([-800.0, 800.0])).data.tolist() == [0, 1]
+    assert np.tanh(tg.tensor([-800.0, 800.0])).data.tolist() == [-1, 1]
+    assert slope(tg.sigmoid, [-800.0, 800.0]) == slope(np.tanh, [-800.0, 800.0]) == [0, 0]
+    assert (-tg.softplus(-tg.tensor([-800.0]))).item() == -800  # log σ
+    assert slope(lambda x: -tg.softplus(-x), [-800.0]) == [1]
     assert tg.softplus(tg.tensor([800.0, -800.0])).data.tolist() == [800, 0]
     assert slope(tg.softplus, [800.0, -800.0]) == [1, 0]
     z = tg.tensor([[1e4, -1e4], [1e4, -1e4]], requires_grad=True)

@@ -31,7 +31,9 @@ def test_the_golden_toy() -> None:
 
 def test_every_use_counts() -> None:
     x, A = scalar(3.0), tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-    (x * x).backward()
+    y = x * x
+    assert y.inputs == (x, x)
+    y.backward()
     assert x.grad.item() == 6.0
     x.zero_grad()
     (x + x).backward()
@@ -217,6 +219,9 @@ def test_mixed_precision_gradients_have_the_dtype_of_their_tensor() -> None:
     assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
     (b @ a).sum().backward()
     assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+    a.zero_grad()
+    a.backward(np.ones(a.shape))
+    assert a.grad.dtype == np.float32
 
 
 # ------------------------------------------------------------------------ hooks, retained gradients
@@ -232,6 +237,21 @@ def test_hooks_run_once_with_the_total_gradient_and_may_replace_it() -> None:
     (y + y * 2.0).backward()
     assert seen == [3.0, 180.0]
     assert x.grad.item() == 180.0
+
+
+def test_what_a_hook_is_given_is_its_own_and_what_it_gives_is_taken_over() -> None:
+    a, b = (tg.tensor([1.0, 2.0], dtype=np.float32, requires_grad=True) for _ in range(2))
+    y, buffer = a + b, np.array([3.0, 4.0])
+    y.register_hook(lambda g: g.data.fill(9.0))
+    y.backward(np.ones(2), retain_graph=True)
+    assert [x.grad.data.tolist() for x in (a, b)] == [[1, 1], [1, 1]]
+    b.register_hook(lambda g: buffer)
+    y.backward(np.ones(2))
+    buffer.fill(9.0)
+    assert b.grad.data.tolist() == [4, 5]
+    b.zero_grad()
+    b.backward(np.ones(2))
+    assert b.grad.dtype == np.float32
 
 
 def test_a_hook_on_a_recorded_pass_is_differentiated_through() -> None:

@@ -46,7 +46,8 @@ class ReadOnly(np.ndarray[Any, Any]):
 
 def read_only(node: Node) -> ReadOnly:
     """The value of a node as a view that says, when it is written to, what holds it."""
-    view: ReadOnly = node.array.view().view(ReadOnly)  # it refers to the first view, not to ours
+    # Behind a plain view: one of the array itself would look like a recording that refers to it.
+    view: ReadOnly = node.array.view().view(ReadOnly)
     view._node = weakref.ref(node)
     view.flags.writeable = False
     return view

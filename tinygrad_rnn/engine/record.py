@@ -15,7 +15,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -120,39 +120,32 @@ recorder = _Recorder()
 
 
 @contextmanager
-def no_grad() -> Iterator[None]:
+def _setting(name: str, value: bool) -> Iterator[None]:
+    """The recorder of this thread with a setting, in the block or in the decorated function."""
+    before = getattr(recorder, name)
+    setattr(recorder, name, value)
+    try:
+        yield
+    finally:
+        setattr(recorder, name, before)
+
+
+def no_grad() -> _GeneratorContextManager[None]:
     """Record nothing in the block, or in the decorated function. Nests; a setting per thread."""
-    before = recorder.enabled
-    recorder.enabled = False
-    try:
-        yield
-    finally:
-        recorder.enabled = before
+    return _setting("enabled", False)
 
 
-@contextmanager
-def recording() -> Iterator[None]:
+def recording() -> _GeneratorContextManager[None]:
     """Record in the block, also where it stands inside `no_grad`."""
-    before = recorder.enabled
-    recorder.enabled = True
-    try:
-        yield
-    finally:
-        recorder.enabled = before
+    return _setting("enabled", True)
 
 
-@contextmanager
-def trace_errors() -> Iterator[None]:
+def trace_errors() -> _GeneratorContextManager[None]:
     """In the block, a backward pass in which a nan or inf begins is a FloatingPointError.
 
     It names the primitive, the time step, the scope and the line. Costs a look at every term.
     """
-    before = recorder.tracing
-    recorder.tracing = True
-    try:
-        yield
-    finally:
-        recorder.tracing = before
+    return _setting("tracing", True)
 
 
 @contextmanager
@@ -207,6 +200,7 @@ class Node:
     hooks: called with the node and its complete adjoint; what is not None replaces the adjoint.
     number: newer nodes have larger ones.
     label, site, ordinal: when it was made, by which call, as which of the nodes of its line.
+    lent: whether the value has been given out as an array that can be written to.
     cut: for a detached copy, a weak reference to what it is a copy of; unset for all others.
     """
 
@@ -222,6 +216,7 @@ class Node:
         "label",
         "site",
         "ordinal",
+        "lent",
         "cut",
         "__weakref__",
     )
@@ -237,6 +232,7 @@ class Node:
     label: Label
     site: Site
     ordinal: int
+    lent: bool
     cut: weakref.ref[Node]
 
     def apply(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Any:

@@ -171,7 +171,7 @@ def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     return y if keepdims else y.squeeze(axis)
 
 
-_LOWEST = {np.dtype(t): np.finfo(t).min for t in (np.float16, np.float32, np.float64)}
+_LOWEST = {np.dtype(t): np.finfo(t).min for t in (np.half, np.single, np.double, np.longdouble)}
 
 
 def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:

@@ -37,7 +37,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     wanted = foreign = False
     for x in inputs:
         if isinstance(x, Node):
-            arrays.append(x.array)
+            arrays.append(_private(x) if x.lent else x.array)
             wanted = wanted or x.requires_grad
         elif type(x) in _NUMBERS:
             arrays.append(x)
@@ -55,7 +55,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     wanted = wanted and bool(primitive.vjps)
     # A backward pass is recorded whole, or it would look different where the state is data.
     if not (recorder.enabled and (wanted or recorder.label.origin is not None)):
-        return from_array(value.view() if value.base is None else own(value), depth=4)
+        return from_array(value if value.base is None else own(value), depth=4)
     if foreign:
         pairs = zip(inputs, arrays, strict=True)
         inputs = tuple([x if isinstance(x, Node) else array for x, array in pairs])
@@ -67,6 +67,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     out.arguments = arrays
     out.attributes = attributes
     out.hooks = None
+    out.lent = False
     out.grad = None
     out._name = None
     stamp(out, 3)  # the caller, seen from `stamp`: behind this function and the operator
@@ -76,16 +77,25 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
 def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3) -> Tensor:
     """A tensor around an array, not copied, with no history and no gradient wanted."""
     out: Tensor = _new(Tensor)
-    out.array = array
+    out.array = array if array.base is not None else array.view()  # as `own` says
     out.requires_grad = False
     out.primitive = None
     out.inputs = out.arguments = ()
     out.attributes = _NONE
     out.hooks = None
+    out.lent = False
     out.grad = None
     out._name = name
     stamp(out, depth)
     return out
+
+
+def _private(x: Node) -> Any:
+    """The value of a tensor that was given out: a copy, if somebody still can write to it."""
+    if sys.getrefcount(x.array.base) > 2:  # the value's own reference and that of the call are two
+        return x.array.copy()
+    x.lent = False
+    return x.array
 
 
 def _is_view_of_leaf(value: Any, inputs: tuple[Any, ...]) -> bool:
@@ -158,6 +168,7 @@ class Tensor(Node):
         self.inputs = self.arguments = ()
         self.attributes = _NONE
         self.hooks = None
+        self.lent = False
         self.grad = None
         self._name = _named(name)
         stamp(self, 2)
@@ -170,13 +181,14 @@ class Tensor(Node):
 
         What a recording holds is read-only until the recording is released or dropped, so that a
         gradient never belongs to other values than the loss; who assigns to it is told by a
-        ValueError which operation holds it. An array that was taken before the recording began is
-        not watched. `x.data = array` works at any time for a leaf: it takes a copy, and recordings
-        keep the old value.
+        ValueError which operation holds it. If an array that was taken before is still there, the
+        recording takes a copy for itself. `x.data = array` works at any time for a leaf: it takes a
+        copy, and recordings keep the old value.
         """
         # Our own reference and that of the call are two; a third is in some node's arguments.
         if self.primitive is not None or sys.getrefcount(self.array) > 2:
             return read_only(self)
+        self.lent = True
         return self.array.view()
 
     @data.setter
@@ -190,6 +202,7 @@ class Tensor(Node):
         if self.primitive is not None:
             raise ValueError(f"data: {_what(self)} was computed; detach() it to give it a value")
         self.array = own(new)
+        self.lent = False
 
     shape = property(lambda self: self.array.shape, doc="The length of each axis.")
     ndim = property(lambda self: self.array.ndim, doc="The number of axes.")

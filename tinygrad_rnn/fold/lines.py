@@ -107,7 +107,7 @@ class Lines:
             self.of[node] = (line, step)
 
     def forget(self) -> None:
-        """Drop what refers to each other in a circle: reference counts are to free the recording."""
+        """Drop what refers to each other in a circle, which reference counts would not free."""
         for line in self.lines:
             line.runs = {}
 
