@@ -44,10 +44,8 @@ from .network import (
 
 INTERRUPTED = 130
 SAMPLE = 400  # characters
-FILES = PICTURE, DOT, *PLOTS, WEIGHTS, REPORT = (
-    "unrolled.png", "unrolled.dot", "triangles.png", "contributions.png", "decay.png",
-    "network.npz", "report.md",
-)  # fmt: skip
+PICTURE, DOT, WEIGHTS, REPORT = "unrolled.png", "unrolled.dot", "network.npz", "report.md"
+FILES = PICTURE, DOT, "triangles.png", "contributions.png", "decay.png", WEIGHTS, REPORT
 DEFAULT_UPDATES = 2500
 
 

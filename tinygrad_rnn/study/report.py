@@ -296,10 +296,13 @@ def _each_step(each: EachStep, unplotted: str) -> str:
         for name in each.terms:
             triangles += [f"dL/d{name}:", _block(terms_as_text(each, name))]
         bars, decay = _block(bars_as_text(each)), _block(columns(decay_table(each)))
+    back = each.shape("W") == each.shape("V") == "triangle"
+    also = " So V, too, needs the way back in time: every earlier state depends on it." * back
     paragraphs = [
         f"{T} step{'s' * (T > 1)} of the trained network, from the same place in the held-out "
-        f"text, in float64, reading {read}{f' ({symbols})' if symbols else ''}. The network has "
-        f"read the {each.warm_up} characters before, so h_0, the state it begins with, is not 0.",
+        f"text as the four, in float64, reading {read}{f' ({symbols})' if symbols else ''}. The "
+        f"network has read the {each.warm_up} characters before, so h_0, the state it begins with, "
+        "is not 0.",
         "All steps use the same U, W and V, and the gradient of each is a sum of terms. C[t, k] is "
         "the one that comes from the loss L_t through the use in step k. One backward pass gives "
         "all of them, if what comes from each loss is kept apart. The size of a term is its norm: "
@@ -307,12 +310,12 @@ def _each_step(each: EachStep, unplotted: str) -> str:
         *triangles,
         "A row is a loss, a column a use; where nothing is shown, the term is exactly 0. "
         f"{about_reach(each)} That is not a rule of the engine, which only follows what was "
-        "recorded; it is what it found.",
+        f"recorded; it is what it found.{also}",
         "The sum of a column is what the use of W in step k contributes to dL/dW, through all the "
         "losses. Its size, below the losses:",
         bars,
-        "A loss near 0 sends nothing back; a large one sends much, to its own step and to those "
-        f"before. The largest contribution is that of step {k}, which reads "
+        "A loss near 0 sends next to nothing back; a large one sends much, to its own step and to "
+        f"those before. The largest contribution is that of step {k}, which reads "
         f"{_code(visible(each.text[k - 1]))}: "
         f"{each.contributions[k - 1]:.3g}. All the sizes add up to {each.contributions.sum():.3g}, "
         f"but dL/dW has the size {each.gradient:.3g}: the contributions point in different "
