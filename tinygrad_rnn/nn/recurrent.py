@@ -40,13 +40,13 @@ class Recurrent(Module):
         sizes = [input_size] + [hidden_size * directions] * (num_layers - 1)
         self.cells = [cell(size, hidden_size) for size in sizes]
         self.reverse_cells = [cell(size, hidden_size) for size in sizes if bidirectional]
-        self.dropout = Dropout(dropout, rng=rng)
+        self.dropout = Dropout(dropout, rng=rng) if dropout else None
 
     def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
         T, B = self._checked(x)
         states = self._split(state, B)
         for layer in range(len(self.cells)):
-            if layer:
+            if layer and self.dropout is not None:
                 x = self.dropout(x)
             outputs = []
             for cell, k, reverse in self._layer(layer):
