@@ -440,6 +440,14 @@ def test_files_that_are_whole_but_wrong(
     assert not Bomb.fuse, "nothing was unpickled"
 
 
+def test_another_order_of_the_same_elements_is_the_same(tmp_path: Path) -> None:
+    path, model, optimizer = saved_file(tmp_path)
+    rewritten(path, set_to(ENTRY, npy(np.asfortranarray(model.out.U.numpy()))))
+    target, its = fresh()
+    assert tried(path, target, its) is None
+    assert everything(target, its) == everything(model, optimizer)
+
+
 def test_compressed_and_doubled_entries_are_refused(tmp_path: Path) -> None:
     path, _, _ = saved_file(tmp_path)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:

@@ -105,6 +105,10 @@ def _quoted(name: str) -> str:
     return quote(name, safe="", errors="surrogatepass")
 
 
+def _unquoted(name: str) -> str:
+    return unquote(name, errors="surrogatepass")
+
+
 def _generators(model: Module) -> list[tuple[str, np.random.Generator]]:
     """The random generators that are attributes of modules, with their dotted names."""
     return [
@@ -155,11 +159,11 @@ class Saved:
         for name, array in arrays.items():
             room, *rest = name.split("/")
             if room == "model":
-                (key,) = map(unquote_name, rest)
+                (key,) = map(_unquoted, rest)
                 self.parameters[key] = array
             else:
                 place, key = rest
-                about["optimizer"]["state"][int(place)][unquote_name(key)] = array
+                about["optimizer"]["state"][int(place)][_unquoted(key)] = array
 
     def restore(self, model: Module, optimizer: Optimizer | None = None) -> None:
         """Give the parameters, the random generators and the optimizer their saved values.
@@ -274,11 +278,6 @@ def _array(data: bytes, dtype: str, shape: list[int]) -> Array:
         raise ValueError(f"it is {kind} {stored}, and listed as {dtype} {shape}")
     array = np.frombuffer(data, kind, offset=file.tell())
     return array.reshape(stored, order="F" if fortran else "C").copy()
-
-
-def unquote_name(name: str) -> str:
-    """A name as it was before it was quoted for the file."""
-    return unquote(name, errors="surrogatepass")
 
 
 def _check_generator(name: str, generator: np.random.Generator, state: Any) -> None:
