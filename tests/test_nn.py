@@ -30,6 +30,7 @@ def test_parameters_have_dotted_names_in_order_and_each_appears_once() -> None:
     assert model.layers[0].U.name == "U"
     model.tied = model.layers[0]
     assert [name for name, _ in model.named_parameters()] == names
+    assert [name for name, _ in model.named_modules()] == ["", "embed", "layers.0", "layers.1"]
     tied = model.tied(np.ones((1, 3), np.float32))
     assert tied.scope == ("layers.0",), "the first name stays"
 
@@ -139,6 +140,17 @@ def test_a_state_dict_that_does_not_fit_changes_nothing_and_names_all_that_is_wr
         model.load_state_dict({**before, "embed.E": np.full((5, 3), None)})
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_loading_keeps_the_layout_in_memory() -> None:
+    """The last bits of a product depend on it, and so does whether training goes on bit by bit."""
+    linear = tg.nn.Linear(3, 2)
+    module = tg.nn.Module()
+    module.F = tg.Parameter(np.asfortranarray(np.ones((3, 2))))
+    linear.load_torch_state_dict(linear.torch_state_dict())
+    module.load_state_dict(module.state_dict())
+    assert linear.U.data.flags.c_contiguous
+    assert module.F.data.flags.f_contiguous
 
 
 def test_a_recording_keeps_the_values_that_it_was_made_with() -> None:

@@ -190,6 +190,17 @@ def test_lengths_that_are_all_the_whole_change_nothing() -> None:
         np.testing.assert_array_equal(a.data, b.data)
 
 
+def test_a_sequence_may_be_a_list() -> None:
+    model = tg.nn.RNN(2, 3, dtype=np.float64)
+    x = np.random.default_rng(0).standard_normal((4, 2, 2))
+    rows = [tg.tensor(row, requires_grad=True) for row in x]
+    whole, _ = model(x)
+    for outputs, _ in (model(rows), tg.nn.unroll(model.cells[0], rows), model(x.tolist())):
+        np.testing.assert_array_equal(outputs.data, whole.data)
+    model(rows)[0].sum().backward()
+    assert all(row.grad.data.all() for row in rows)
+
+
 def test_cells_may_read_integers() -> None:
     class Reader(tg.nn.RNNCell):
         def forward(self, x: Any, state: Any) -> Any:

@@ -19,7 +19,7 @@ from ..engine.rules import relu, sigmoid
 from ..engine.tensor import Parameter, Tensor, as_array
 from .init import generator, uniform
 from .layers import positive
-from .module import Array, Module
+from .module import Array, Module, assign
 
 NONLINEARITIES: dict[str, Callable[[Any], Any]] = {"tanh": np.tanh, "relu": relu}
 
@@ -72,9 +72,9 @@ class Cell(Module):
         }
 
     def _take_torch(self, arrays: Mapping[str, Array]) -> None:
-        self.V.data = arrays["weight_ih"].T
-        self.W.data = arrays["weight_hh"].T
-        self.b_h.data = arrays["bias_ih"] + arrays["bias_hh"]
+        assign(self.V, arrays["weight_ih"].T)
+        assign(self.W, arrays["weight_hh"].T)
+        assign(self.b_h, arrays["bias_ih"] + arrays["bias_hh"])
 
 
 class RNNCell(Cell):
@@ -210,7 +210,7 @@ class GRUCell(Cell):
         rest = arrays["bias_hh"].copy()
         rest[2 * self.hidden_size :] = 0
         super()._take_torch({**arrays, "bias_hh": rest})
-        self.b_n.data = b_n
+        assign(self.b_n, b_n)
 
 
 def unroll(
@@ -223,6 +223,7 @@ def unroll(
         for t, x in steps(xs):
             state = cell(x, state)
 
+    xs: an array or a tensor, or a list of T of them.
     state: where it starts, (B, H) or a tuple of such; by default the cell's initial state. Of a
         state that is a tuple, as (h, c), the first part is in the states, and the last state is a
         tuple again.
@@ -233,6 +234,7 @@ def unroll(
 
     No steps at all, a length outside 1 … T, and a number of lengths other than B are ValueErrors.
     """
+    xs = stack(xs) if isinstance(xs, (list, tuple)) else xs
     T, B = xs.shape[:2]
     if state is None:
         state = cell.initial_state(B)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..engine.rules import embedding
 from ..engine.tensor import Parameter, as_array
 from .init import generator, uniform
-from .module import Array, Module
+from .module import Array, Module, assign
 
 
 class Linear(Module):
@@ -44,9 +44,9 @@ class Linear(Module):
         return weight if self.b is None else weight | {"bias": self.b.numpy()}
 
     def _take_torch(self, arrays: Mapping[str, Array]) -> None:
-        self.U.data = arrays["weight"].T
+        assign(self.U, arrays["weight"].T)
         if self.b is not None:
-            self.b.data = arrays["bias"]
+            assign(self.b, arrays["bias"])
 
 
 class Embedding(Module):
@@ -88,7 +88,7 @@ class Embedding(Module):
         return {"weight": self.E.numpy()}
 
     def _take_torch(self, arrays: Mapping[str, Array]) -> None:
-        self.E.data = arrays["weight"]
+        assign(self.E, arrays["weight"])
 
 
 class Dropout(Module):
@@ -148,7 +148,8 @@ class LayerNorm(Module):
         return {"weight": self.g.numpy(), "bias": self.b.numpy()}
 
     def _take_torch(self, arrays: Mapping[str, Array]) -> None:
-        self.g.data, self.b.data = arrays["weight"], arrays["bias"]
+        assign(self.g, arrays["weight"])
+        assign(self.b, arrays["bias"])
 
 
 def positive(layer: str, **sizes: int) -> None:

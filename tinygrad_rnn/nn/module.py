@@ -132,7 +132,7 @@ class Module:
         """
         arrays = self.fitting(state)
         for name, parameter in self.named_parameters():
-            parameter.data = arrays[name]
+            assign(parameter, arrays[name])
 
     def fitting(self, state: Mapping[str, Any]) -> dict[str, Array]:
         """The entries of a state dict as arrays, if they fit; else the error of
@@ -165,12 +165,20 @@ class Module:
     def _take_torch(self, arrays: Mapping[str, Array]) -> None:
         """`load_torch_state_dict` of arrays that are known to fit."""
         for name, parameter in self._own():
-            parameter.data = arrays[name]
+            assign(parameter, arrays[name])
         for name, child in self._children():
             start = f"{name}."
             child._take_torch({
                 key.removeprefix(start): a for key, a in arrays.items() if key.startswith(start)
             })  # fmt: skip
+
+
+def assign(parameter: Parameter, array: Array) -> None:
+    """Give a parameter a value of its shape and dtype. Its layout in memory stays, on which the
+    last bits of products depend."""
+    value = np.empty_like(parameter.array)
+    value[...] = array
+    parameter.data = value
 
 
 def _fitting(

@@ -43,6 +43,7 @@ class Recurrent(Module):
         self.dropout = Dropout(dropout, rng=rng) if dropout else None
 
     def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Tensor, Any]:
+        x = stack(x) if isinstance(x, (list, tuple)) else x
         T, B = self._checked(x)
         states = self._split(state, B)
         for layer in range(len(self.cells)):
