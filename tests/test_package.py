@@ -16,6 +16,7 @@ FLOORS = [
     ["engine"],
     ["fold"],
     ["nn", "optim"],
+    ["saving"],
     ["tables", "progress", "threads"],
     ["bptt"],
     ["draw"],

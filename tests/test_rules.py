@@ -482,3 +482,27 @@ def test_indices_that_broadcast_are_taken_along_an_axis() -> None:
     for indices, axis in (([[1]], 1), ([[2, 1, 0, 0]], 0), ([[1], [2], [0]], 1)):
         found = np.take_along_axis(tg.tensor(a), np.array(indices), axis).data
         np.testing.assert_array_equal(found, np.take_along_axis(a, np.array(indices), axis))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_ignored_classes_take_no_part_though_their_logits_be_nan(reduction: str) -> None:
+    z = np.random.default_rng(0).standard_normal((4, 3))
+    z[[1, 3]] = [np.nan, np.inf, -np.inf]
+    classes, kept = np.array([2, -1, 0, -1]), [0, 2]
+    x, y = tg.tensor(z, requires_grad=True), tg.tensor(z[kept], requires_grad=True)
+    loss = tg.cross_entropy(x, classes, reduction, ignore_index=-1)
+    alone = tg.cross_entropy(y, classes[kept], reduction)
+    if reduction == "none":
+        np.testing.assert_array_equal(loss.data[[1, 3]], 0)
+        loss, alone = loss.sum(), alone.sum()
+    assert loss.item() == pytest.approx(alone.item(), rel=1e-15)
+    (g,) = tg.grad(loss, [x], create_graph=True)
+    (h,) = tg.grad((g * g).sum(), [x])
+    (g_alone,) = tg.grad(alone, [y], create_graph=True)
+    (h_alone,) = tg.grad((g_alone * g_alone).sum(), [y])
+    for found, expected in ((g, g_alone), (h, h_alone)):
+        assert not found.data[[1, 3]].any()
+        np.testing.assert_allclose(found.data[kept], expected.data, rtol=1e-14)
+    half = tg.cross_entropy(z.astype(np.float16), classes, reduction, -1)
+    assert np.isfinite(half).all()
+    assert half.dtype == np.float16

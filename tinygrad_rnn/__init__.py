@@ -25,11 +25,13 @@ from .engine.rules import (
 )
 from .engine.tensor import Parameter, Tensor, tensor
 from .fold import fold
+from .saving import LoadError, load, save
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GraphvizNotFound",
+    "LoadError",
     "Parameter",
     "Tensor",
     "add_n",
@@ -46,6 +48,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "load",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -53,6 +56,7 @@ __all__ = [
     "one_hot",
     "optim",
     "relu",
+    "save",
     "scope",
     "sigmoid",
     "softmax",

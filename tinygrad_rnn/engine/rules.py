@@ -186,32 +186,46 @@ def _floating(x: Any) -> Any:
 
 
 @primitive
-def cross_entropy(z: Any, classes: Any, *, reduction: str = "mean") -> Any:
+def cross_entropy(
+    z: Any, classes: Any, *, reduction: str = "mean", ignore_index: int | None = None
+) -> Any:
     """The loss −log softmax(z)[class], in nats.
 
     z: (…, K) logits, that is, unnormalised log-probabilities.
     classes: (…) integers in 0 … K−1.
     reduction: "mean" or "sum" over all of them, or "none": (…).
+    ignore_index: the class, which may be outside 0 … K−1, of what has no part in the loss: it
+        leaves sum and mean, and alone it is 0. Its logits are not read, and may be nan.
 
     The derivative with respect to the logits is softmax(z) − one_hot(classes). An IndexError names
-    a class outside 0 … K−1, and its place.
+    a class outside 0 … K−1, and its place. A mean over nothing but ignored classes is a ValueError.
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction={reduction!r}; it is 'mean', 'sum' or 'none'")
     if z.shape[:-1] != classes.shape or not z.ndim:
         raise ValueError(f"logits {z.shape} want classes {z.shape[:-1]}, not {classes.shape}")
     if z.dtype == np.float16:  # the sum of many would overflow
-        single = cross_entropy(z.astype(np.float32), classes, reduction=reduction)
+        z = z.astype(np.float32)
+        single = cross_entropy(z, classes, reduction=reduction, ignore_index=ignore_index)
         return np.asarray(single).astype(np.float16)
+    if ignore_index is not None:
+        counted = classes != ignore_index
+        z, classes = np.where(counted[..., None], z, 0.0), np.where(counted, classes, 0)
     classes = check_range("class", classes, z.shape[-1])
     rows = z.reshape(-1, z.shape[-1])
     shifted = rows - np.maximum.reduce(rows, axis=1, keepdims=True)
     losses = np.log(np.add.reduce(np.exp(shifted), axis=1))
     losses -= shifted.take(np.arange(0, rows.size, rows.shape[1]) + classes.reshape(-1))
+    count = len(losses)
+    if ignore_index is not None:
+        losses *= counted.reshape(-1)
+        count = int(np.count_nonzero(counted))
+        if reduction == "mean" and losses.size and not count:
+            raise ValueError(f"all classes are {ignore_index}, which is ignored: there is no mean")
     if reduction == "none":
         return losses.reshape(classes.shape)
     total = np.add.reduce(losses)
-    return total if reduction == "sum" else total / len(losses)
+    return total if reduction == "sum" else total / count
 
 
 def check_range(what: str, x: Any, size: int) -> Any:
@@ -408,10 +422,8 @@ rule(log_softmax, lambda g, y, x, axis=-1: g - np.exp(y) * g.sum(axis=axis, keep
 rule(logsumexp,   lambda g, y, x, axis=None, keepdims=False:
                       expand(g, x, axis, keepdims)
                       * np.exp(x - expand(np.where(y == -np.inf, 0.0, y), x, axis, keepdims)))
-rule(cross_entropy, lambda g, y, z, classes, reduction="mean":
-                        (softmax(z) - (classes[..., None] == np.arange(z.shape[-1])))
-                        * np.reshape(g / classes.size if reduction == "mean" else g,
-                                     g.shape + (1,) * (z.ndim - y.ndim)),
+rule(cross_entropy, lambda g, y, z, classes, reduction="mean", ignore_index=None:
+                        to_logits(g, y, z, classes, reduction, ignore_index),
                     None)
 
 # ------------------------------------------------------------------------------------------- shapes
@@ -524,6 +536,23 @@ for function in (np.sum, np.mean, np.max, np.min, np.clip, np.where, np.broadcas
                  np.ravel, np.squeeze, np.expand_dims, add_n, astype, sigmoid, relu, softplus,
                  cross_entropy):  # fmt: skip
     primitives[function].many = True
+
+
+def to_logits(
+    g: Any, y: Any, z: Any, classes: Any, reduction: str, ignore_index: int | None
+) -> Any:
+    """dL/dz of the cross-entropy: g (softmax(z) − one_hot(classes)), and 0 where it is ignored."""
+    count = classes.size
+    if ignore_index is not None:
+        counted = classes != ignore_index
+        count = int(np.count_nonzero(counted))
+        z = np.where(counted[..., None], z, 0.0)
+    slope = softmax(z) - (classes[..., None] == np.arange(z.shape[-1]))
+    if ignore_index is not None:
+        slope = np.where(counted[..., None], slope, 0.0)
+    if reduction == "mean":
+        g = g / count
+    return slope * np.reshape(g, g.shape + (1,) * (z.ndim - y.ndim))
 
 
 def einsum_of_others(slot: int, g: Any, xs: tuple[Any, ...], subscripts: str) -> Any:
