@@ -27,8 +27,9 @@ STUDY = """\
 Train the lecture's simple recurrent network on the characters of a text, and
 study it: how well it predicts held-out text, against exact n-gram models; what
 it writes; whether its gradient is the one that the derivation of BPTT by hand
-gives; and its picture, unrolled in time. Takes about half a minute. Ctrl-C ends
-the training early, and the report is on what was learned so far.
+gives; its picture, unrolled in time; and what each step contributed to its
+gradient. Takes about half a minute. Ctrl-C ends the training early, and the
+report is on what was learned so far.
 """
 
 
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     option("text", nargs="?", metavar="TEXT",
            help="a UTF-8 text file (default: Python's language reference)")
     option("--out", type=_folder, default=Path("study"), metavar="FOLDER",
-           help="where to write report.md, unrolled.png and network.npz (default: study)")
+           help="where to write report.md, its pictures and network.npz (default: study)")
     option("--updates", type=_whole(1, 10**9), metavar="N",
            help="how long to train (default: 2500, fewer for a short text)")
     option("--hidden", type=_whole(1, 4096), default=128, metavar="H",
