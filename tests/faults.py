@@ -89,7 +89,7 @@ FAULTS = [
     # ------------------------------------------------------------------------------------ sweep
     Fault("a missed accumulation: the last term only", SWEEP,
           "g = total(terms)", "g = worked_out(terms[-1])", "sweep"),
-    Fault("a doubled term, after every 16", SWEEP,
+    Fault("a doubled term, after every so many", SWEEP,
           "arrived[:] = [total(arrived)]", "arrived.append(total(arrived))", "sweep"),
     Fault("terms that are never added up on the way", SWEEP,
           "len(arrived) == SUM_AFTER", "len(arrived) == -1", "sweep"),
