@@ -406,3 +406,15 @@ def test_an_array_taken_before_the_recording_changes_no_gradient() -> None:
     with pytest.raises(ValueError, match="multiply holds its value"):
         w.data[0] = 1.0
     assert tg.grad(y, w, create_graph=True)[0].item() == 200.0
+
+
+def test_a_view_that_is_not_recorded_opens_no_back_door_to_what_is() -> None:
+    w = tg.Parameter(np.ones((2, 2)))
+    h = w * 2.0
+    y = (h * h).sum()
+    with tg.no_grad():
+        row, turned = h[0], h.T
+    row.data[...] = 7.0
+    turned.data[...] = 7.0
+    y.backward()
+    assert (w.grad.data == 8.0).all()
