@@ -40,7 +40,7 @@ outside the steps, loss:
 
 def test_array_constants_are_described_by_their_shape_and_long_chains_are_no_matter() -> None:
     x = tg.Parameter([1.0, 2.0])
-    assert tg.describe(x * np.ones((3, 1))).endswith("n2 = multiply(n1, array 3×1)  3×2")
+    assert tg.describe(x * np.ones((3, 1))).endswith("n2 = multiply(n1, array(3, 1))  3×2")
     for _ in range(20_000):
         x = x * 1.0
     assert tg.describe(x).count("\n") == 20_001

@@ -24,8 +24,12 @@ def test_steps_count_from_one_and_label_what_they_record() -> None:
 
 def test_steps_walk_sequences_together_and_refuse_unequal_or_empty_ones() -> None:
     assert list(tg.steps("ab", [1, 2])) == [(1, "a", 1), (2, "b", 2)]
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="steps: the sequences have 2 and 1 elements"):
         list(tg.steps("ab", [1]))
+    with pytest.raises(ValueError, match="zip"):
+        list(tg.steps("ab", iter([1])))
+    with pytest.raises(TypeError, match=r"5 is no sequence; write steps\(range\(5\)\)"):
+        next(tg.steps(5))
     with pytest.raises(ValueError, match="empty"):
         list(tg.steps([]))
     with pytest.raises(TypeError, match="which sequence"):

@@ -1,4 +1,4 @@
-"""An autograd engine on NumPy, small enough to read in an evening.
+"""An autograd engine on NumPy, whose core can be read in an evening.
 
 A recurrent network is written as its equations in a loop over `steps`; generic reverse-mode
 differentiation of what the loop recorded is backpropagation through time.

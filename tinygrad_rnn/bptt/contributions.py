@@ -103,7 +103,7 @@ def contributions(loss: Tensor, parameter: Tensor) -> Contributions:
     One backward pass gives them all: they are the terms that it sums up. A ValueError says that the
     loss does not depend on the parameter, or that no use of it is labelled with a time step.
     """
-    found = uses([loss], [seed(loss, None, record=False)], parameter)
+    found = uses([loss], [seed(loss, function="contributions")], parameter)
     check_uses("contributions", found, parameter)
     return Contributions(name_of(parameter), found, parameter.shape)
 

@@ -107,7 +107,7 @@ class Jacobians:
         return logs
 
     def decay(self, kind: str = "spectral") -> Array:
-        """The geometric mean of ‖∂s_t/∂s_k‖ over all t − k = lag, for the lags 0 … T.
+        """The typical ‖∂s_t/∂s_k‖: the geometric mean over all t − k = lag, for the lags 0 … T.
 
         As in `rate`, products that are 0 are left out; 0 where there are no others.
         """
@@ -135,7 +135,7 @@ class Jacobians:
     def __str__(self) -> str:
         T = len(self.one_step)
         logs = self.log_norms()
-        rows = [["t − k", "smallest", "mean", "largest"]]
+        rows = [["t − k", "smallest", "typical", "largest"]]
         for lag in [lag for lag in range(1, T + 1) if lag & (lag - 1) == 0 or lag == T]:
             line = np.diagonal(logs, -lag)
             numbers = np.exp([line.min(), _mean(line), line.max()])

@@ -81,7 +81,7 @@ def split(loss: Tensor, h: Tensor) -> Split:
             "`for t, x in tg.steps(xs):`"
         )
     arrived: dict[Node, list[Any]] = {h: []}
-    adjoints([loss], [seed(loss, None, record=False)], [h], retain=True, itemised=arrived)
+    adjoints([loss], [seed(loss, function="split")], [h], retain=True, itemised=arrived)
     if not arrived[h]:
         raise ValueError(f"split: the loss does not depend on {name_of(h, 'h')} of step {h.step}")
     own = {_code(node) for node in history(loss, since=h.number) if node.label.loop == h.label.loop}
@@ -172,7 +172,7 @@ def paths(loss: Tensor, parameter: Tensor, limit: int = 100) -> Paths:
     listed if there are at most `limit`; 2⁶⁰ are no matter. The graph is kept. A ValueError says
     that the loss does not depend on the parameter.
     """
-    g = seed(loss, None, record=False)
+    g = seed(loss, function="paths")
     nodes = history(loss, since=parameter.number)
     useful = depending_on({parameter}, nodes)
     if loss not in useful or loss is parameter:

@@ -32,11 +32,15 @@ class Triangle:
     map. Which C[t, k] are 0 is found, not assumed.
 
     times: the step t of each loss; its number in the list, if it was made outside the steps.
+    outside: whether there is such a loss.
     """
 
-    def __init__(self, parameter: Tensor, times: list[int], found: list[Use]) -> None:
+    def __init__(
+        self, parameter: Tensor, times: list[int], found: list[Use], outside: bool = False
+    ) -> None:
+        self.outside = outside
         self.name = name_of(parameter)
-        self.times = times  # the step t of each loss
+        self.times = times
         self._shape = parameter.shape
         self._dtype = parameter.dtype
         steps = [use.step for use in found if use.step is not None]
@@ -138,13 +142,19 @@ class Triangle:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.terms, dtype=dtype)
 
-    def __str__(self) -> str:
+    @property
+    def shape(self) -> str:
+        """Where there are terms: "diagonal", "lower triangular" or "full"."""
         t, k = np.nonzero(self.norms)
         t = np.array(self.times)[t]
         k = k + 1
-        shape = "diagonal" if (t == k).all() else "lower triangular" if (t >= k).all() else "full"
+        return "diagonal" if (t == k).all() else "lower triangular" if (t >= k).all() else "full"
+
+    def __str__(self) -> str:
+        shape = "losses made outside the steps" if self.outside else self.shape
         title = f"‖C[t, k]‖ for dL_t/d{self.name} through its use in step k: {shape}"
-        return f"{title}\n{heat_map(self.norms, 't', 'k', self.times)}"
+        row = "loss" if self.outside else "t"
+        return f"{title}\n{heat_map(self.norms, row, 'k', self.times)}"
 
     __repr__ = __str__
 
@@ -185,4 +195,5 @@ def triangle(losses: Iterable[Tensor], parameter: Tensor) -> Triangle:
                 "no column; `contributions` lists such a use, too"
             )
     times = [loss.step or t for t, loss in enumerate(losses, 1)]
-    return Triangle(parameter, times, found)
+    outside = any(loss.step is None for loss in losses)
+    return Triangle(parameter, times, found, outside)

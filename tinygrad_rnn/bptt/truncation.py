@@ -52,7 +52,7 @@ def williams_peng(
     sums = [np.zeros_like(parameter.array) for parameter in parameters]
     for cut, first, end in groups(len(losses), k1, k2):
         outputs = losses[first:end]
-        seeds = [seed(loss, None, record=False) for loss in outputs]
+        seeds = [seed(loss, function="truncation") for loss in outputs]
         stop = set(parts_of(states[cut]) if cut else ())
         found = adjoints(outputs, seeds, parameters, retain=True, stop=stop)
         for whole, parameter in zip(sums, parameters, strict=True):

@@ -22,7 +22,7 @@ from ..engine.tensor import Tensor
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Use:
     """One use of a parameter: an argument slot of an operation, and what came back through it.
 
@@ -49,9 +49,9 @@ class Use:
         """The Euclidean norm of the gradient through this use."""
         return float(norms(self.term, axes=self.term.shape))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         when = "outside the steps" if self.step is None else f"step {self.step}"
-        return f"{self.op} at {when}"
+        return f"Use({self.op} at {when}, argument {self.slot}, norm {self.norm:.4g})"
 
 
 def uses(
@@ -62,6 +62,10 @@ def uses(
     A use is where a time step reads the parameter. It may read what was made of it before the
     steps, such as W.T; then the term is pulled back from there to the parameter.
     """
+    if not isinstance(parameter, Tensor):
+        raise TypeError(
+            f"{type(parameter).__name__} is not a tensor; the loss comes first, then it"
+        )
     before = _made_before_the_steps(outputs, parameter)
     itemised: dict[Node, list[Any]] = {node: [] for node in before}
     adjoints(outputs, seeds, before, retain=True, many=many, itemised=itemised)

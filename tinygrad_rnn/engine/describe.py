@@ -45,7 +45,7 @@ def _made(node: Node, number: dict[Node, str]) -> str:
 
 def _constant(x: Any) -> str:
     shape = getattr(x, "shape", ())
-    return f"array {'×'.join(map(str, shape))}" if shape else str(x)
+    return f"array({', '.join(map(str, shape))})" if shape else str(x)
 
 
 def _shape(node: Node) -> str:

@@ -1,4 +1,8 @@
-"""Functions of the public interface that NumPy has under another name or form, or not at all."""
+"""Functions of the public interface that NumPy does not have, and a few that it has.
+
+`np.stack`, `np.concatenate` and `np.where` take tensors, too; under `tg` they are found by those
+who look there, with what has to be known of their gradients.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ node first: vᵀJ is linear in v, so differentiating a rule with respect to its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,7 @@ def grad(
     `create_graph`. create_graph: record the pass, so that the results can be differentiated again.
     allow_unused: None for an input that no output depends on; otherwise that is a ValueError.
     """
-    outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    outputs, inputs = _listed(outputs), _listed(inputs)
     if grad_outputs is None:
         grad_outputs = [None] * len(outputs)
     elif isinstance(grad_outputs, Tensor) or not isinstance(grad_outputs, (list, tuple)):
@@ -45,7 +44,7 @@ def grad(
             f"grad: {len(outputs)} outputs want as many grad_outputs, not {len(grad_outputs)}"
         )
     pairs = zip(outputs, grad_outputs, strict=True)
-    seeds = [seed(y, g, create_graph, "grad_outputs") for y, g in pairs]
+    seeds = [seed(y, g, create_graph, "grad", "grad_outputs") for y, g in pairs]
     retain = create_graph if retain_graph is None else retain_graph
     found = adjoints(outputs, seeds, inputs, record=create_graph, retain=retain)
     if not allow_unused:
@@ -57,6 +56,16 @@ def grad(
     return tuple(as_gradient(found[x]) if x in found else None for x in inputs)
 
 
+def _listed(tensors: Any) -> tuple[Tensor, ...]:
+    """One tensor or several as a tuple; a TypeError for what is none."""
+    one = isinstance(tensors, Tensor) or not isinstance(tensors, Iterable)
+    several = (tensors,) if one else tuple(tensors)
+    for x in several:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: {type(x).__name__} is not a tensor")
+    return several
+
+
 def vjp(
     f: Callable[..., Tensor], *inputs: Tensor
 ) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
@@ -66,13 +75,13 @@ def vjp(
     """
     y, fresh = _recorded(f, inputs)
 
-    def pull_back(v: Any) -> tuple[Tensor, ...]:
+    def times_jacobian(v: Any) -> tuple[Tensor, ...]:
         found: Sequence[Tensor | None] = [None] * len(fresh)
         if y.requires_grad:
             found = grad(y, fresh, [v], retain_graph=True, allow_unused=True)
         return tuple(_or_zeros(g, x) for g, x in zip(found, fresh, strict=True))
 
-    return y.detach(), pull_back
+    return y.detach(), times_jacobian
 
 
 def jvp(
@@ -154,6 +163,9 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
     The elements of the output are differentiated in one sweep, or `AT_ONCE` in each. A ValueError
     says that the output does not depend on the input.
     """
+    for x in (output, input):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"jacobian: {type(x).__name__} is not a tensor")
     J = np.zeros((output.size, *input.shape), input.dtype)
     for first in range(0, output.size, AT_ONCE):
         count = min(AT_ONCE, output.size - first)

@@ -3,6 +3,10 @@
 A gradient belongs to the values that the loss was computed from. So these are read-only until the
 recording is released or dropped, and an attempt says which operation holds them. Who holds an array
 is found out only then, among its referrers: no recording keeps a list of what it holds.
+
+How it is known that a value is held: a tensor's array is a view of a buffer, and NumPy lets a view
+of a view refer to the buffer. So who refers to the array is a recording, and who refers to the
+buffer is an array that was given out. Two reference counts tell them apart.
 """
 
 from __future__ import annotations

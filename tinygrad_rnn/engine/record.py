@@ -14,7 +14,7 @@ import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import _GeneratorContextManager, contextmanager
 from operator import attrgetter
 from typing import Any
@@ -69,9 +69,8 @@ class Label:
 
     counts: how many nodes each line made in this step.
 
-    What is made while a node is differentiated has that node's step, loop and scopes, and also
-    origin: the node's place, and the argument slot (or "sum"),
-    site: the node's site.
+    origin, site: of what is made while a node is differentiated. It has that node's step, loop and
+        scopes, its site, and as origin the node's place and the argument slot, or "sum".
     """
 
     __slots__ = ("step", "loop", "scope", "origin", "site", "counts")
@@ -169,6 +168,12 @@ def steps(*sequences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     """
     if not sequences:
         raise TypeError("steps: which sequence? Write steps(xs)")
+    for xs in sequences:
+        if isinstance(xs, int):
+            raise TypeError(f"steps: {xs} is no sequence; write steps(range({xs}))")
+    lengths = dict.fromkeys(len(xs) for xs in sequences if isinstance(xs, Sized))
+    if len(lengths) > 1:
+        raise ValueError(f"steps: the sequences have {' and '.join(map(str, lengths))} elements")
     scopes = recorder.label.scope
     loop = next(_loops)
     rows = zip(*sequences, strict=True)

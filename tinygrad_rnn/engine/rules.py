@@ -371,6 +371,8 @@ rule(np.multiply, lambda g, y, a, b: g * b,
                   lambda g, y, a, b: g * a)
 rule(np.divide,   lambda g, y, a, b: g / b,
                   lambda g, y, a, b: -g * y / b)
+rule(np.matmul,   lambda g, y, a, b: times_transposed(g, y, a, b),
+                  lambda g, y, a, b: transposed_times(g, y, a, b))
 rule(np.power,    lambda g, y, a, b: g * slope_of_power(a, b),
                   lambda g, y, a, b: g * y * np.log(np.where(a == 0, 1.0, a)))
 rule(np.maximum,  lambda g, y, a, b: share(g, a < b, a == b),
@@ -416,6 +418,7 @@ rule(np.min,  lambda g, y, x, axis=None, keepdims=False: at_extremum(g, y, x, ax
 rule(np.cumsum, lambda g, y, x, axis=None: np.reshape(
                     np.flip(np.cumsum(np.flip(g, axis or 0), axis=axis or 0), axis or 0), x.shape))
 primitive_of(np.mean).function = mean
+primitive_of(np.matmul).function = matmul
 
 rule(softmax,     lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)))
 rule(log_softmax, lambda g, y, x, axis=-1: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
@@ -526,16 +529,16 @@ def transposed_times(g: Any, y: Any, a: Any, b: Any) -> Any:
     return a.mT @ g
 
 
-rule(np.matmul, times_transposed, transposed_times)
-primitive_of(np.matmul).function = matmul
+def take_many(*functions: Callable[..., Any]) -> None:
+    """Enter primitives whose rules work row by row: they take many g at once, stacked in front."""
+    for function in functions:
+        primitives[function].many = True
 
-# Whose rules work row by row, so that they take a stack of many g, with one more axis in front.
-for entry in [primitives[function] for function in primitives if isinstance(function, np.ufunc)]:
-    entry.many = True
-for function in (np.sum, np.mean, np.max, np.min, np.clip, np.where, np.broadcast_to, np.reshape,
-                 np.ravel, np.squeeze, np.expand_dims, add_n, astype, sigmoid, relu, softplus,
-                 cross_entropy):  # fmt: skip
-    primitives[function].many = True
+
+take_many(*(function for function in primitives if isinstance(function, np.ufunc)))
+take_many(np.sum, np.mean, np.max, np.min, np.clip, np.where, np.broadcast_to, np.reshape, np.ravel,
+          np.squeeze, np.expand_dims, add_n, astype, sigmoid, relu, softplus,
+          cross_entropy)  # fmt: skip
 
 
 def to_logits(

@@ -122,6 +122,7 @@ def _method(function: Callable[..., Any]) -> Any:
     def method(self: Tensor) -> Tensor:
         return apply(entry, (self,), _NONE)
 
+    method.__name__ = method.__qualname__ = entry.name
     method.__doc__ = f"`np.{entry.name}`, elementwise."
     return method
 
@@ -132,6 +133,7 @@ def _reduction(function: Callable[..., Any]) -> Any:
     def method(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
         return apply(entry, (self,), {"axis": axis, "keepdims": keepdims})
 
+    method.__name__ = method.__qualname__ = entry.name
     method.__doc__ = f"`np.{entry.name}` over all axes, an axis or a tuple of axes."
     return method
 
@@ -304,7 +306,7 @@ class Tensor(Node):
         create_graph: record the pass itself, so that the gradients can be differentiated again.
         """
         found = adjoints(
-            [self], [seed(self, gradient, create_graph)],
+            [self], [seed(self, gradient, create_graph, keyword="gradient")],
             record=create_graph, retain=retain_graph or create_graph,
         )  # fmt: skip
         for leaf, g in found.items():
@@ -348,10 +350,17 @@ class Tensor(Node):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         if method != "__call__" or ufunc not in primitives:
-            raise TypeError(f"np.{name} is not a primitive: no rule for it is known")
+            raise TypeError(
+                f"np.{name} is not a primitive: no rule for it is known. Compute it from x.numpy() "
+                "without recording, or give it a rule, as CONTRIBUTING.md says"
+            )
         if keywords:
-            remedy = "; to change a value, write x.data = array" if "out" in keywords else ""
-            raise TypeError(f"np.{name} of tensors does not take {', '.join(keywords)}={remedy}")
+            if any(isinstance(out, np.ndarray) for out in keywords.get("out") or ()):
+                raise TypeError(
+                    f"np.{name}: an array does not take a tensor in place; write the tensor's "
+                    "value, as in p.data -= lr * p.grad.data"
+                )
+            raise TypeError(f"np.{name} of tensors does not take {', '.join(keywords)}=")
         return apply(primitives[ufunc], inputs, _NONE)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -383,6 +392,12 @@ class Tensor(Node):
         if not out.requires_grad:
             out._name = self.name  # a row of the data x is called x
         return out
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            f"{_what(self)} is not written to by index; write x.data[…] = …, or compute a new "
+            "tensor with np.where"
+        )
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, _COMPARABLE):
@@ -533,27 +548,36 @@ def _explained(error: Exception, name: str, inputs: Iterable[Any]) -> Exception:
 # ---------------------------------------------------------------------------------------- gradients
 
 
-def seed(output: Tensor, gradient: Any, record: bool, keyword: str = "gradient") -> Any:
-    """dL/d(output) as the sweep wants it: an array, or a tensor if the sweep is to be recorded."""
+def seed(
+    output: Any, gradient: Any = None, record: bool = False, function: str = "backward",
+    keyword: str = "",
+) -> Any:  # fmt: skip
+    """dL/d(output) as the sweep wants it: an array, or a tensor if the sweep is to be recorded.
+
+    function, keyword: who asks, and what `gradient` is called there, for the messages.
+    """
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{function}: {type(output).__name__} is not a tensor")
+    what = f"the tensor {output.name!r}" if output.name else "the tensor"
     if not output.requires_grad:
         raise RuntimeError(
-            f"differentiate: {_what(output)} was computed from nothing that requires_grad, "
-            "so there is nothing to differentiate"
+            f"{function}: {what} was computed from nothing that requires_grad, so there is nothing "
+            "to differentiate"
         )
     if gradient is None:
         if output.size != 1:
+            remedy = f", or say what dL/d(this) is with {keyword}=" if keyword else ""
             raise ValueError(
-                f"differentiate: {_what(output)} has shape {output.shape}, not one element: "
-                f"sum it up, or say what dL/d(this) is with {keyword}="
+                f"{function}: {what} has shape {output.shape}, not one element: sum it up{remedy}"
             )
         gradient = np.ones(output.shape, output.dtype)
     array = as_array(gradient)
     if array.shape != output.shape:
         raise ValueError(
-            f"differentiate: {keyword} has shape {array.shape}, {_what(output)} has {output.shape}"
+            f"{function}: {keyword} has shape {array.shape}, {what} has {output.shape}"
         )
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"differentiate: {keyword} is {array.dtype}; it should be real")
+        raise TypeError(f"{function}: {keyword} is {array.dtype}; it should be real")
     if record and isinstance(gradient, Tensor):
         return gradient if gradient.dtype == output.dtype else gradient.astype(output.dtype)
     array = array.astype(output.dtype)

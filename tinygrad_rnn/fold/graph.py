@@ -101,7 +101,7 @@ class FoldedEdge:
         return -self.offset
 
     def source_step(self, t: int | None) -> int | None:
-        """The step that is read in step t."""
+        """The step that is read in step t, or by the t-th of the slots of a shared reader."""
         if self.sign is None or self.offset is None:
             return None
         return self.sign * (t or 0) + self.offset
@@ -190,9 +190,12 @@ class FoldedGraph:
             name = getattr(node.node, "name", None)
             title = number[node] + (f" {name}" if name else "")
             when = "shared" if node.steps is None else f"t = {run(node.steps)}"
-            words = [(edge.slot, _reading(edge, number)) for edge in reads[node]]
-            words += [(slot, _constant(by_step)) for slot, by_step in node.constants.items()]
-            arguments = [word for _, word in sorted(words, key=lambda word: word[0])]
+            words: dict[int, list[str]] = {}
+            for edge in reads[node]:
+                words.setdefault(edge.slot, []).append(_reading(edge, number))
+            for slot, by_step in node.constants.items():
+                words.setdefault(slot, []).append(_constant(by_step))
+            arguments = [" | ".join(words[slot]) for slot in sorted(words)]
             arguments += [f"{key}={value}" for key, value in node.attributes.items()]
             kind = "parameter" if node.node.requires_grad else "data"
             made = f"{node.op}({', '.join(arguments)})" if node.op else kind
@@ -247,7 +250,7 @@ def _reading(edge: FoldedEdge, number: dict[FoldedNode, str]) -> str:
     cut = " detached" if edge.cuts else ""
     if edge.steps is None or edge.steps == edge.target.steps:
         return f"{source}{index}{cut}"
-    return f"{source}{index}{cut} if t = {run(edge.steps)}"
+    return f"{source}{index}{cut} for t = {run(edge.steps)}"
 
 
 def _constant(by_step: dict[int | None, Any]) -> str:
@@ -255,7 +258,7 @@ def _constant(by_step: dict[int | None, Any]) -> str:
     values = list(by_step.values())
     shape = getattr(values[0], "shape", ())
     if shape:
-        return f"array {'×'.join(map(str, shape))}"
+        return f"array({', '.join(map(str, shape))})"
     return str(values[0]) if all(value == values[0] for value in values) else "number"
 
 

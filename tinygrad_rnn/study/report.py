@@ -61,14 +61,14 @@ def about_training(updates: int, planned: int, loss: float) -> str:
     """The training, in words."""
     done = f"{updates:,} updates" if updates == planned else f"{updates:,} of {planned:,} updates"
     return (
-        f"{done} on {STREAMS} streams of text, {STEPS} steps each; "
-        f"{loss:.3f} nats per character at the end"
+        f"{done} by Adam, on {STREAMS} places of the text side by side, {STEPS} characters each; "
+        f"{loss:.3f} nats per character in the last 100 updates"
     )
 
 
 def loss_table(losses: list[tuple[str, float | None, float]]) -> list[list[str]]:
     """The rows of the table of held-out losses, its head first."""
-    rows = [["model", "add-k", "nats/char", "bits/char"]]
+    rows = [["model", "α", "nats/char", "bits/char"]]
     for name, k, loss in losses:
         added = "" if k is None else f"{k:g}"
         rows.append([name, added, f"{loss:.3f}", f"{loss / math.log(2):.3f}"])
@@ -177,7 +177,7 @@ def about_decay(each: EachStep) -> str:
     lags = sorted(each.products)
     near, far = (f"{each.typical(lag):.3g}" for lag in (lags[0], lags[-1]))
     steps = "one step" if lags[0] == 1 else f"{lags[0]} steps"
-    over = f"{near} over {steps}" + (f", {far} over {lags[-1]}" if len(lags) > 1 else "")
+    over = f"{near} over {steps}" + (f", {far} over {lags[-1]} (one pair)" if len(lags) > 1 else "")
     return (
         f"On the way from h_t back to h_k, a gradient is multiplied by ∂h_t/∂h_k, whose norm is "
         f"typically {over}: a factor of {each.rate:.2f} per step; the bound is {each.bound:.2f}."
@@ -231,20 +231,26 @@ The network is {about_network(found.network)}. It reads a character, one-hot, an
 {textwrap.indent(EQUATIONS, "    ")}
 
 Training: {about_training(found.updates, found.planned, found.training_loss)}; seed {found.seed}.
+From each {STEPS} characters to the next, the state is carried over and its history is cut off: that
+is truncated backpropagation through time.
 
 ## How well it predicts
 
 The loss on the held-out characters, against n-gram models. Each predicts the same characters over
 the same {len(found.corpus.vocabulary)} classes: the characters learned from, and one class for all
-others. An n-gram model adds k to its counts; k was chosen on the last tenth of the text to learn
+others. An n-gram model adds α to its counts; α was chosen on the last tenth of the text to learn
 from.
 
 {_table(loss_table(found.losses))}
 
+A loss of ℓ nats per character is the mean of −ln p, where p is the probability that the character
+that came was given: as unsure as among e^ℓ equally likely ones. A bit is ln 2 nats.
+
 ## What it writes
 
-Each output is drawn at temperature {found.temperature:g} and fed back as the next input. The first
-{given} characters were given.
+Each output is drawn at temperature {found.temperature:g}, by which the logits are divided: 0 takes
+the likeliest character, 1 draws as predicted. It is fed back as the next input. The first {given}
+characters were given.
 
 {quoted(found.sample)}
 
@@ -262,11 +268,11 @@ by hand:
 
 {shown}
 
-Time runs to the right. Column t reads the character x_t, turns the state h_{{t-1}} into h_t,
-predicts ŷ_t and has the loss L_t. A box at the left is a parameter: one array, its shape, and how
-often it is used. Since it is *one*, its gradient is the sum over its uses, one for each step. Where
-the heavy line enters, a step reads the state of the one before. Back along it, from h_4 to h_1,
-runs backpropagation *through time*; U and b_y need only the ways down.
+In the picture, time runs to the right. Column t reads the character x_t, turns the state h_{{t-1}}
+into h_t, predicts ŷ_t and has the loss L_t. A box at the left is a parameter: one array, its shape,
+and how often it is used. Since it is *one*, its gradient is the sum over its uses, one for each
+step. Where the heavy line enters, a step reads the state of the one before. Back along it, from h_4
+to h_1, runs backpropagation *through time*; U and b_y need only the ways down.
 
 ## What each step contributed
 
