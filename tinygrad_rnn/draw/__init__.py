@@ -10,11 +10,16 @@ from typing import Any
 
 from ..engine.record import Node
 from . import render as _render
+from .cells import contract
 from .dot import dot
 from .grid import arrange
+from .items import of_fold, of_recording
+from .options import check
 from .render import GraphvizNotFound
 from .routes import route
-from .scene import compose
+from .scene import Scene, compose
+
+COLUMNS = 24  # steps that are drawn unasked
 
 __all__ = ["GraphvizNotFound", "Picture", "draw"]
 
@@ -25,10 +30,12 @@ class Picture:
     source: its DOT text, for `neato -n2`; the same recording gives the same text.
     """
 
-    def __init__(self, source: str, boxes: int, size: tuple[float, float]) -> None:
+    def __init__(self, source: str, scene: Scene) -> None:
         self.source = source
-        self._boxes = boxes
-        self._size = size  # points
+        self._boxes = len(scene.boxes)
+        xs = [x for box in scene.boxes for x in (box.x - box.width / 2, box.x + box.width / 2)]
+        ys = [y for box in scene.boxes for y in (box.y - box.height / 2, box.y + box.height / 2)]
+        self._size = (max(xs) - min(xs) + 72, max(ys) - min(ys) + 72)  # points
 
     def save(self, path: str | os.PathLike[str], dpi: float = 150) -> Path:
         """Write the picture as .png, .svg, .pdf or .dot; returns the path.
@@ -61,27 +68,62 @@ class Picture:
         return _render.render(self.source, ".svg").decode()
 
 
-def draw(root: Node | Sequence[Node], title: str | None = None) -> Picture:
+def draw(
+    root: Node | Sequence[Node],
+    title: str | None = None,
+    *,
+    folded: bool = False,
+    steps: tuple[int, int] | None = None,
+    detail: str = "operations",
+    show: str | Sequence[str] = (),
+    backward: bool = False,
+    highlight: Any = None,
+    annotate: Any = None,
+    notation: str = "lecture",
+    direction: str = "right",
+    legend: bool = False,
+    theme: str = "color",
+) -> Picture:
     """Draw what a tensor, or several, were computed from: time to the right, layers upwards.
 
-    A sum whose only reader is another sum is drawn as part of it; nothing else is left out. A
-    RuntimeError if there is no recording: nothing that requires a gradient went into the root, or a
-    backward pass has released the graph.
+    A sum whose only reader is another sum is drawn as part of it; nothing else is left out.
+
+    folded: the loop instead of its steps. A black square on a line means: so many steps later. A
+        ValueError of `tg.fold` says what is no loop.
+    steps: (a, b) shows the first a steps and the last b. By default all of up to 24 are shown, and
+        of more the first 3 and the last 2.
+    detail: "operations", or "cells" for named values only, with the parameters on the lines.
+    show: a second line in the boxes: any of "shapes", "values" and "gradients" ("–" if unset).
+    backward: the edges that the adjoints take, beside those of the values, or against them.
+    highlight: tensors, or a path of `tg.bptt.paths`; all else is drawn pale.
+    annotate: results of `tg.bptt.contributions` or `tg.bptt.jacobians`, or a list of them, or
+        numbers by (source, reader): the norm is written on the edge, and is its width.
+    notation: the names of the lecture's parameters: "lecture", "goodfellow", "karpathy", "pytorch".
+    direction: where time runs to: "right" or "up".
+    legend: whether the kinds of boxes are explained below.
+    theme: "color", or "print" for black and white.
+
+    A RuntimeError if there is no recording: nothing that requires a gradient went into the root, or
+    a backward pass has released the graph. A ValueError for options that are not as said here, and
+    for more than 5,000 boxes.
     """
+    options = check(
+        title=title, folded=folded, steps=steps, detail=detail, show=show, backward=backward,
+        highlight=highlight, annotate=annotate, notation=notation, direction=direction,
+        legend=legend, theme=theme,
+    )  # fmt: skip
     roots: list[Any] = list(root) if isinstance(root, (list, tuple)) else [root]
     for node in roots:
         if not isinstance(node, Node):
             raise TypeError(f"draw: {type(node).__name__} is not a tensor")
-    if title is not None and not isinstance(title, str):
-        raise TypeError(f"draw: title is {type(title).__name__}, and should be str")
     if not roots or all(node.primitive is None for node in roots):
         raise RuntimeError(
             "draw: no operation is recorded here; draw what was computed from tensors with "
             "requires_grad=True, outside no_grad()"
         )
-    scene = compose(roots)
+    items = of_fold(roots) if folded else of_recording(roots, steps, COLUMNS)
+    if detail == "cells":
+        items = contract(items)
+    scene = compose(items, options)
     route(scene, arrange(scene))
-    xs = [box.x for box in scene.boxes]
-    ys = [box.y for box in scene.boxes]
-    size = (max(xs) - min(xs) + 200, max(ys) - min(ys) + 100)
-    return Picture(dot(scene, title), len(scene.boxes), size)
+    return Picture(dot(scene, options), scene)

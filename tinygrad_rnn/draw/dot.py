@@ -9,7 +9,9 @@ from __future__ import annotations
 import html
 from math import hypot
 
-from .scene import Box, Line, Scene
+from .labels import Label, labels
+from .options import Options
+from .scene import Box, Line, Note, Scene
 from .words import contrast, printable
 
 Attributes = dict[str, str]
@@ -22,15 +24,23 @@ _NODES: dict[str, Attributes] = {
     "state": {"style": "rounded,filled", "fillcolor": "#FFF3D6", "color": "#222222",
               "penwidth": "2"},
     "loss": {"style": "rounded,filled", "fillcolor": "#FBE3E4", "color": "#222222"},
+    "delay": {"style": "filled", "fillcolor": "#000000", "color": "#000000",
+              "fontcolor": "#FFFFFF"},
+    "gap": {"style": "filled", "fillcolor": "#FFFFFF", "color": "#FFFFFF"},
     "total": {"style": "rounded,filled", "fillcolor": "#F4B6B8", "color": "#222222",
               "penwidth": "2"},
 }  # fmt: skip
 _HEAVY = {"penwidth": "2.4", "color": "#222222"}
-_EDGES: dict[str, Attributes] = {"plain": {}, "time": _HEAVY, "initial": _HEAVY}
+_EDGES: dict[str, Attributes] = {
+    "plain": {},
+    "time": _HEAVY,
+    "initial": _HEAVY,
+    "start": {"style": "dashed", "color": "#222222"},
+}
 _ARROW = 6.0
 
 
-def dot(scene: Scene, title: str | None = None) -> str:
+def dot(scene: Scene, options: Options) -> str:
     """DOT text for a scene whose boxes and lines have their places."""
     import graphviz  # here, because a training loop that draws nothing need not wait for it
 
@@ -41,13 +51,16 @@ def dot(scene: Scene, title: str | None = None) -> str:
         node_attr={"fontname": "Helvetica", "fontsize": "12", "shape": "box", "fixedsize": "true"},
         edge_attr={"color": "#444444", "penwidth": "1.2", "arrowsize": "0.6"},
     )  # fmt: skip
-    if title:
-        graph.attr(labelloc="t", fontsize="14", label=escaped(printable(title)))
+    if options.title:
+        graph.attr(labelloc="t", fontsize="14", label=escaped(printable(options.title)))
     name = {box: f"n{i}" for i, box in enumerate(scene.boxes, 1)}
     for box in scene.boxes:
         graph.node(name[box], **_node(box))
     for line in scene.lines:
         graph.edge(name[line.source], name[line.target], **_edge(line))
+    notes: list[Note | Label] = [*scene.notes, *labels(scene.lines)]
+    for i, note in enumerate(notes, 1):
+        graph.node(f"w{i}", **_note(note))
     return str(graph.source)
 
 
@@ -68,6 +81,21 @@ def _node(box: Box) -> Attributes:
         "pos": f"{box.x:.1f},{box.y:.1f}!",
         "width": f"{box.width / 72:.3f}",
         "height": f"{box.height / 72:.3f}",
+    }
+
+
+def _note(note: Note | Label) -> Attributes:
+    look = {"shape": "plaintext", "fontcolor": "#444444"}
+    if isinstance(note, Label):
+        look["fontcolor"] = note.color or "#444444"
+        if not note.beside:
+            look |= {"shape": "box", "style": "filled", "fillcolor": "#FFFFFF", "color": "#FFFFFF"}
+    return look | {
+        "label": escaped(note.text),
+        "fontsize": "11",
+        "pos": f"{note.x:.1f},{note.y:.1f}!",
+        "width": f"{note.width / 72:.3f}",
+        "height": f"{14 / 72:.3f}",
     }
 
 

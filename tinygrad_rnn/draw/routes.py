@@ -24,6 +24,7 @@ CHANNEL = 38.0  # the height of a channel with at most one track
 TRACK = 9.0  # from track to track
 CLEAR = 19.0  # from the topmost track to the row above it
 CORRIDOR = 30.0
+WORDS = 20.0  # more for a channel in which a line has words
 
 
 class Plan:
@@ -67,6 +68,11 @@ class _Router:
             row.sort(key=lambda b: (b.column, stages[b.column].x[b.place]))
             for box, neighbour in pairwise(row):
                 self.next[box], self.previous[neighbour] = neighbour, box
+        self.half = [
+            max([CIRCLE, *(box.height for box in rows.get(row, ()))]) / 2
+            for row in range(max(rows, default=0) + 2)
+        ]
+        self.sides: set[Box] = set()  # what a loop enters from the right
         self.floor = min((b.row for b in self.placed if b.column == ABOVE), default=0)
         self.top = max(rows, default=0)
 
@@ -78,8 +84,10 @@ class _Router:
         self.wires = self.corridors(plans)
         self.place_columns()
         self.ports = self.assign_ports(plans)
+        self.place_notes()
         for line, plan in plans.items():
-            draw = {"straight": self.straight, "lane": self.lane, "wire": self.wire}[plan.way]
+            draw = {"straight": self.straight, "lane": self.lane, "wire": self.wire,
+                    "loop": self.loop}[plan.way]  # fmt: skip
             line.path = draw(line, plan)
 
     # ------------------------------------------------------------------------------ which way
@@ -89,6 +97,8 @@ class _Router:
         if source.column == LEFT:
             return Plan("wire", None, 0, target.row)
         rise = target.row - source.row
+        if source.kind == "delay":
+            return self.plan_loop(source, target)
         inside = source.column == target.column
         a, b = self.index.get(source.column, 0), self.index.get(target.column, self.last)
         if rise == 0 and target in (self.next.get(source), self.previous.get(source)):
@@ -113,7 +123,26 @@ class _Router:
                 out = None
             if self.ends_row(target, self.previous):
                 into = None
+        if target.kind == "delay":  # from above: below, it is left
+            into = target.row + 1
+            if rise == 0:
+                out = into
         return Plan("wire", out, None if out == into and out is not None else corridor, into)
+
+    def plan_loop(self, source: Box, target: Box) -> Plan:
+        """From a black square down (or up) in its own column, and in at the side if it is free."""
+        beside = self.next.get(target)
+        free = beside is None or beside.column >= source.column
+        if free and target.row != source.row and target not in self.sides:
+            self.sides.add(target)
+            return Plan("loop")
+        channel = target.row + 1 if target.row < source.row else target.row
+        return Plan("wire", channel, None, channel)
+
+    def loop(self, line: Line, plan: Plan) -> list[Point]:
+        a, b = line.source, line.target
+        side = -1 if b.y < a.y else 1
+        return rounded([(a.x, edge_y(a, a.x, side)), (a.x, b.y), (b.x + b.width / 2, b.y)])
 
     def base(self, box: Box) -> int:
         return self.floor if box.column == ABOVE else 0
@@ -156,20 +185,23 @@ class _Router:
     def place_rows(self) -> None:
         y = 0.0
         row_y: list[float] = []
+        worded = {line.target.row for line in self.scene.lines if line.words}
         for row in range(self.top + 2):
             count = max(self.tracks.get(row, {0: 0}).values()) + 1
-            y += CIRCLE + CHANNEL + TRACK * (count - 1) if row else 0.0
+            if row:
+                y += self.half[row - 1] + self.half[row] + CHANNEL + TRACK * (count - 1)
+                y += WORDS if row in self.tracks and row in worded else 0.0
             row_y.append(y)
         self.row_y = row_y
         for box in self.placed:
             box.y = row_y[box.row]
 
     def track_y(self, channel: int, net: Box) -> float:
-        return self.row_y[channel] - CIRCLE / 2 - CLEAR - TRACK * self.tracks[channel][net]
+        return self.row_y[channel] - self.half[channel] - CLEAR - TRACK * self.tracks[channel][net]
 
     def place_parameters(self, plans: dict[Line, Plan]) -> None:
         """At the left, each at the height of its lowest rail, as near as the others allow."""
-        wanted: dict[Box, float] = dict.fromkeys(self.left, 0.0)
+        wanted: dict[Box, float] = dict.fromkeys(self.left, self.row_y[self.top] / 2)
         for line in reversed(plans):
             if line.source.column == LEFT:
                 wanted[line.source] = self.track_y(line.target.row, line.source)
@@ -232,6 +264,14 @@ class _Router:
             box.width = widest
             box.x = -widths[0] - 4 - widest / 2
 
+    def place_notes(self) -> None:
+        """Under the lowest channel, in the middle of the column."""
+        lowest = self.row_y[0] - self.half[0] - CLEAR - TRACK * len(self.tracks.get(0, ()))
+        for note in self.scene.notes:
+            column = [box for box in self.placed if box.column == note.column]
+            bottom = min(column, key=lambda box: (box.row, box.x))
+            note.x, note.y = bottom.x, lowest - 6
+
     def middle(self, start: dict[Column, float]) -> float:
         """Where what is above the steps stands in the middle of what it is computed from."""
         shifts = [
@@ -262,7 +302,7 @@ class _Router:
                     wires.setdefault((line.target, plan.into == line.target.row), []).append(line)
             else:
                 twins.setdefault((line.source, line.target), []).append(line)
-                if line.source.row == line.target.row:
+                if line.source.row == line.target.row or plan.way == "loop":
                     continue
                 straight.setdefault((line.target, below), []).append(line)
                 busy.setdefault((line.target, below), []).append(line.source.x - line.target.x)
@@ -331,7 +371,7 @@ class _Router:
         up = 1 if other[1] > box.y else -1
         across, rise = other[0] - box.x, abs(other[1] - box.y)
         side = self.next.get(box) if across > 0 else self.previous.get(box)
-        reach = CIRCLE / 2 * abs(across) / rise  # where it is as high as the row
+        reach = self.half[box.row] * abs(across) / rise  # where it is as high as the row
         if side is not None and abs(side.x - box.x) - side.width / 2 < reach:
             x = box.x + (
                 5.0 if across > 0 else -5.0
@@ -348,7 +388,7 @@ class _Router:
         shift = self.ports.get(line, 0.0)
         for row in range(a.row + 1, b.row):
             lane_x = self.start[a.column] + stage.x[a.place, row - base]
-            low, high = self.row_y[row] - CIRCLE / 2, self.row_y[row] + CIRCLE / 2
+            low, high = self.row_y[row] - self.half[row], self.row_y[row] + self.half[row]
             path += bend(path[-1], (lane_x, low)) + bend((lane_x, low), (lane_x, high))
         x = b.x + shift + max(min((path[-1][0] - b.x) * 0.3, b.width / 2 - 9), 9 - b.width / 2)
         return path + bend(path[-1], (x, edge_y(b, x, -1)))
@@ -362,7 +402,7 @@ class _Router:
             points.append((a.x + a.width / 2, a.y))
         else:
             aim = end if plan.corridor is None else self.wire_x(plan.corridor, a)
-            x = a.x + (9.0 if aim > a.x else -9.0)
+            x = a.x + (9.0 if aim > a.x else -9.0) * (a.kind != "delay")
             points += [(x, edge_y(a, x, 1 if leaves > a.y else -1)), (x, leaves)]
         if plan.corridor is not None and leaves != arrives:
             x = self.wire_x(plan.corridor, a)
