@@ -151,6 +151,18 @@ def test_cuts_are_marked_with_every_step() -> None:
     assert {line.kind for line in unrolled.lines if line.cuts} == {"time"}
 
 
+def test_a_state_that_was_cut_off_what_made_it_is_an_initial_state() -> None:
+    W, h = tg.Parameter(np.eye(2), name="W"), tg.tensor(np.zeros((1, 2)), name="h")
+    for t, x in tg.steps(np.ones((6, 1, 2))):
+        h = np.tanh(x + h @ W)
+        if t == 3:
+            h = h.detach()
+    scene = scene_of(h, folded=True)
+    assert squares(scene) == [("hₜ = tanh", "1", ["@"])]
+    assert labels(scene, "initial") == ["h₃"]
+    assert faults(scene) == []
+
+
 def test_what_is_no_loop_is_refused_by_the_fold() -> None:
     W, h = tg.Parameter(np.eye(2), name="W"), tg.tensor(np.zeros((1, 2)))
     for t, x in tg.steps(np.ones((6, 1, 2))):

@@ -10,7 +10,9 @@ from typing import Any
 
 from ..engine.record import Node
 from . import render as _render
+from .annotate import annotate as write_numbers
 from .cells import contract
+from .describe import describe, titles
 from .dot import dot
 from .grid import arrange
 from .items import of_fold, of_recording
@@ -30,8 +32,10 @@ class Picture:
     source: its DOT text, for `neato -n2`; the same recording gives the same text.
     """
 
-    def __init__(self, source: str, scene: Scene) -> None:
+    def __init__(self, source: str, scene: Scene, title: str | None = None) -> None:
         self.source = source
+        self._words = describe(scene, title)
+        self._titles = titles(scene)
         self._boxes = len(scene.boxes)
         xs = [x for box in scene.boxes for x in (box.x - box.width / 2, box.x + box.width / 2)]
         ys = [y for box in scene.boxes for y in (box.y - box.height / 2, box.y + box.height / 2)]
@@ -55,7 +59,7 @@ class Picture:
             return target
         _render.check_size(kind, self._boxes, *self._size, dpi)
         try:
-            data = _render.render(self.source, kind, dpi)
+            data = self._rendered(kind, dpi)
         except GraphvizNotFound as error:
             beside = target.with_suffix(".dot")
             _render.write(beside, text)
@@ -63,9 +67,27 @@ class Picture:
         _render.write(target, data)
         return target
 
+    def describe(self) -> str:
+        """The picture in words: every box, and the lines that lead to it, by their numbers."""
+        return self._words
+
+    def _rendered(self, kind: str, dpi: float = 96) -> bytes:
+        data = _render.render(self.source, kind, dpi)
+        if kind != ".svg":
+            return data
+        return _render.with_titles(data.decode(), self._titles).encode()
+
     def _repr_svg_(self) -> str:
         _render.check_size(".svg", self._boxes, *self._size, 72)
-        return _render.render(self.source, ".svg").decode()
+        return self._rendered(".svg").decode()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """For notebooks: the picture, and its description; without an engine only that."""
+        bundle = {"text/plain": self.describe()}
+        try:
+            return bundle | {"image/svg+xml": self._repr_svg_()}
+        except GraphvizNotFound:
+            return bundle
 
 
 def draw(
@@ -125,5 +147,11 @@ def draw(
     if detail == "cells":
         items = contract(items)
     scene = compose(items, options)
+    if annotate is not None:
+        write_numbers(scene, annotate)
+    if direction == "up":
+        scene.turn()
     route(scene, arrange(scene))
-    return Picture(dot(scene, options), scene)
+    if direction == "up":
+        scene.turn()
+    return Picture(dot(scene, options), scene, title)

@@ -44,6 +44,16 @@ def bend(a: Point, b: Point) -> list[Point]:
     return [(a[0], middle), (b[0], middle), b]
 
 
+def aside(path: list[Point], by: float) -> list[Point]:
+    """A path beside a path: to the right of a straight one, below and left of any other."""
+    (x, y), (to_x, to_y) = path[0], path[-1]
+    across, up = -by, -by
+    if len(path) == 4:
+        length = hypot(to_x - x, to_y - y) or 1.0
+        across, up = by * (to_y - y) / length, by * (x - to_x) / length
+    return [(a + across, b + up) for a, b in path]
+
+
 def between(a: Point, b: Point, part: float) -> Point:
     return (a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part)
 

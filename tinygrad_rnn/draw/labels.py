@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import hypot
 
+from . import look
 from .curves import Point, between
-from .scene import Line
-from .words import readable, width_of
+from .scene import Line, said
+from .words import width_of
 
 LISTED = 5  # steps of a cut that are named one by one
 
 
 CUT = "//"
-CUT_COLOR = "#B3261E"
 
 
 @dataclass(eq=False, slots=True)
@@ -27,6 +27,7 @@ class Label:
     x: float
     y: float
     beside: bool = False
+    line: Line | None = None
 
     @property
     def width(self) -> float:
@@ -34,27 +35,36 @@ class Label:
         return width_of(self.text) * 0.92 + 4
 
 
-def labels(lines: Iterable[Line]) -> list[Label]:
+def labels(lines: Sequence[Line]) -> list[Label]:
     """The labels of all lines."""
     found: list[Label] = []
+    late = {line.target for line in lines if line.source.kind == "delay"}
     for line in lines:
         if not line.words and not line.cuts:
             continue
+        first = len(found)
         knots = line.path[::3] if len(line.path) > 2 else line.path
         pieces = list(pairwise(knots))
         x, y = _on(max(pieces, key=_length))
         if line.words:
-            text = ", ".join(word for word, _ in line.words)
-            found.append(Label(text, readable(line.words[0][1]), x, y))
+            label = Label(said(line), line.words[0][1], x, y)
+            if line.kind == "parameter" and len(pieces) > 1:  # where it leaves the common rail
+                label.x, label.y = between(*pieces[-1], 0.5)
+                side = 1 if line.target in late else -1  # away from what it goes on to
+                label.x += side * (label.width / 2 + 4)
+                label.beside = True
+            found.append(label)
         if line.cuts:
             if line.source.kind == "delay":  # there, at the black square
                 x, y = between(*pieces[0], 0.5)
-                said = Label(
-                    f"cut after {steps_in_words(line.cuts)}", CUT_COLOR, x, pieces[0][1][1], True
+                after = Label(
+                    f"cut after {steps_in_words(line.cuts)}", look.CUT, x, pieces[0][1][1], True
                 )
-                said.x += said.width / 2 + 6
-                found.append(said)
-            found.append(Label(CUT, CUT_COLOR, x, y))
+                after.x += after.width / 2 + 6
+                found.append(after)
+            found.append(Label(CUT, look.CUT, x, y))
+        for label in found[first:]:
+            label.line = line
     return found
 
 

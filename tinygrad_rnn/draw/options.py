@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from ..engine.record import Node
@@ -36,7 +37,7 @@ class Options:
     detail: str = "operations"
     show: tuple[str, ...] = ()
     backward: bool = False
-    highlight: frozenset[Node] | None = None
+    highlight: Highlight | None = None
     annotate: Any = None
     notation: str = "lecture"
     direction: str = "right"
@@ -65,17 +66,29 @@ def check(**given: Any) -> Options:
                 f"draw: steps={steps!r}; it is how many to show at the beginning and at the end, "
                 "such as (3, 2)"
             )
-    given["highlight"] = _nodes(given["highlight"])
+    given["highlight"] = _highlight(given["highlight"])
     return Options(**given, letters=LETTERS[given["notation"]])
 
 
-def _nodes(highlight: Any) -> frozenset[Node] | None:
-    if highlight is None:
+@dataclass(frozen=True)
+class Highlight:
+    """What is not drawn pale: the boxes of some nodes, and the lines among them.
+
+    edges: if given, only the lines from one node to the other, as (source, reader).
+    """
+
+    nodes: frozenset[Node]
+    edges: frozenset[tuple[Node, Node]] | None = None
+
+
+def _highlight(given: Any) -> Highlight | None:
+    if given is None:
         return None
-    given = getattr(highlight, "nodes", highlight)  # of a path of tg.bptt
-    given = [given] if isinstance(given, Node) else given
-    nodes = list(given) if isinstance(given, Iterable) else [given]
+    if hasattr(given, "nodes") and hasattr(given, "slot"):  # a path of tg.bptt
+        way = [*given.nodes, given.nodes[-1].inputs[given.slot]]
+        return Highlight(frozenset(way), frozenset((x, y) for y, x in pairwise(way)))
+    nodes = [given] if isinstance(given, Node) or not isinstance(given, Iterable) else list(given)
     for node in nodes:
         if not isinstance(node, Node):
             raise TypeError(f"draw: highlight has {type(node).__name__}, and takes tensors")
-    return frozenset(nodes)
+    return Highlight(frozenset(nodes))

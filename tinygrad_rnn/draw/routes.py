@@ -18,7 +18,8 @@ from math import fsum, hypot
 
 from .curves import Point, bend, between, edge_y, rounded, towards
 from .grid import Stage
-from .scene import ABOVE, CIRCLE, LEFT, Box, Column, Line, Scene
+from .scene import ABOVE, CIRCLE, LEFT, Box, Column, Line, Scene, said
+from .words import width_of
 
 CHANNEL = 38.0  # the height of a channel with at most one track
 TRACK = 9.0  # from track to track
@@ -185,12 +186,18 @@ class _Router:
     def place_rows(self) -> None:
         y = 0.0
         row_y: list[float] = []
-        worded = {line.target.row for line in self.scene.lines if line.words}
+        worded: dict[int, float] = {}
+        for line in self.scene.lines:
+            if line.words:
+                wide = width_of(said(line)) - 14 if self.scene.turned else 0.0
+                row = line.target.row
+                extra = max(wide, WORDS if row in self.tracks else 0.0)
+                worded[row] = max(worded.get(row, 0.0), extra)
         for row in range(self.top + 2):
             count = max(self.tracks.get(row, {0: 0}).values()) + 1
             if row:
                 y += self.half[row - 1] + self.half[row] + CHANNEL + TRACK * (count - 1)
-                y += WORDS if row in self.tracks and row in worded else 0.0
+                y += worded.get(row, 0.0)
             row_y.append(y)
         self.row_y = row_y
         for box in self.placed:
@@ -205,18 +212,21 @@ class _Router:
         for line in reversed(plans):
             if line.source.column == LEFT:
                 wanted[line.source] = self.track_y(line.target.row, line.source)
+        pitch = max([CIRCLE, *(box.height for box in self.left)]) + 8
         pools: list[list[Box]] = []
         for box in sorted(self.left, key=wanted.__getitem__):
             pools.append([box])
-            while len(pools) > 1 and _centre(pools[-1], wanted) - _centre(pools[-2], wanted) < (
-                len(pools[-1]) + len(pools[-2])
-            ) / 2 * (CIRCLE + 8):
+            while (
+                len(pools) > 1
+                and _centre(pools[-1], wanted) - _centre(pools[-2], wanted)
+                < (len(pools[-1]) + len(pools[-2])) / 2 * pitch
+            ):
                 last = pools.pop()
                 pools[-1].extend(last)
         for pool in pools:
             middle = _centre(pool, wanted)
             for i, box in enumerate(pool):
-                box.y = middle + (i - (len(pool) - 1) / 2) * (CIRCLE + 8)
+                box.y = middle + (i - (len(pool) - 1) / 2) * pitch
                 if abs(box.y - wanted[box]) < 1:
                     box.y = wanted[box]
 
@@ -242,6 +252,13 @@ class _Router:
         extents = [self.stages[column].ends() for column in self.columns]
         above = self.stages[ABOVE].ends() if ABOVE in self.stages else (0.0, 0.0)
         widths = [CORRIDOR + TRACK * max(self.count(i) - 1, 0) for i in range(self.last + 1)]
+        for line in self.scene.lines:  # room for words on the way to the next column
+            ends = sorted(
+                (self.index.get(x.column, 0), x.column) for x in (line.source, line.target)
+            )
+            if line.words and line.source.row == line.target.row and ends[0][0] + 1 == ends[1][0]:
+                wide = 14.0 if self.scene.turned else width_of(said(line))
+                widths[ends[1][0]] = max(widths[ends[1][0]], wide + 24)
         inner = fsum(right - left for left, right in extents) + fsum(widths[1 : self.last])
         whole = max(inner, above[1] - above[0])
         x = (whole - inner) / 2

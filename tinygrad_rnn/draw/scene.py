@@ -22,9 +22,11 @@ from .words import (
     INFIX,
     at_step,
     base_of,
+    gradient_in_words,
     operation_of,
     shape_of,
     subscript,
+    value_in_words,
     width_of,
 )
 
@@ -70,6 +72,7 @@ class Box:
     number: int = 0  # of a parameter
     beside: Hashable = None  # an initial state stands in the row of this place
     more: str = ""  # a second line, in smaller letters
+    backward: bool = False  # whether a backward pass made it
     width: float = 0.0
     height: float = HEIGHT
     row: int = 0
@@ -77,6 +80,7 @@ class Box:
     y: float = 0.0
 
     def __post_init__(self) -> None:
+        self.backward |= any(node.label.origin is not None for node in self.nodes)
         if self.kind == "delay":
             self.width = self.height = SQUARE
         elif self.kind == "operation" and len(self.label) < 3 and not self.more:
@@ -97,11 +101,6 @@ class Box:
         """Whether another parameter has its colour already."""
         return bool(self.number // len(PALETTE) % 2)
 
-    @property
-    def backward(self) -> bool:
-        """Whether a backward pass made it."""
-        return any(node.label.origin is not None for node in self.nodes)
-
 
 @dataclass(eq=False, slots=True)
 class Line:
@@ -109,7 +108,7 @@ class Line:
     curves.
 
     words: written on it, each with a colour or "".
-    cuts: the steps whose states it does not pass on a gradient to.
+    cuts: the steps whose states it does not pass a gradient to; closed: those are all.
     """
 
     source: Box
@@ -117,8 +116,16 @@ class Line:
     kind: str  # plain parameter time initial start
     words: tuple[tuple[str, str], ...] = ()
     cuts: tuple[int, ...] = ()
+    closed: bool = False
+    slot: int = 0  # the argument that it leads to
+    adjoint: bool = False  # whether the gradient's way back is drawn beside it
     width: float = 0.0  # in points; 0 is as its kind has it
     path: list[tuple[float, float]] = field(default_factory=list)
+
+
+def said(line: Line) -> str:
+    """The words on a line."""
+    return ", ".join(word for word, _ in line.words)
 
 
 @dataclass(eq=False, slots=True)
@@ -141,6 +148,8 @@ class Scene:
     """All that stands in a picture.
 
     folded: whether its columns are loops.
+    pale: what is not highlighted.
+    turned: whether right and up are exchanged for now.
     over: places, with those that are to stand in a row above them.
     """
 
@@ -149,6 +158,19 @@ class Scene:
     notes: list[Note] = field(default_factory=list)
     over: list[tuple[Hashable, Hashable]] = field(default_factory=list)
     folded: bool = False
+    pale: set[Box | Line] = field(default_factory=set)
+    turned: bool = False
+
+    def turn(self) -> None:
+        """Exchange right and up."""
+        self.turned = not self.turned
+        for box in self.boxes:
+            box.x, box.y = box.y, box.x
+            box.width, box.height = box.height, box.width
+        for line in self.lines:
+            line.path = [(y, x) for x, y in line.path]
+        for note in self.notes:
+            note.x, note.y = note.y - note.width / 2, note.x
 
 
 _KIND = {"parameter": "parameter", "initial": "initial"}  # of a line, by its source
@@ -176,7 +198,7 @@ class _Composer:
             item.name = options.letters.get(item.name, item.name) if item.leaf else item.name
         self.tell_apart()
         self.before = _through_time(items.items)
-        self.initials = _initials(items.items, self.before)
+        self.initials = _initials(items.items, self.before, items.folded)
         self.columns = _columns(items, self.readers, self.initials, set(self.before.values()))
         self.states = set(self.before.values()) | set(self.initials.values())
         self.losses = {
@@ -226,7 +248,35 @@ class _Composer:
         for item in self.items.items:
             for read in item.reads:
                 self.use(item, read, entries[item], shown)
-        return Scene(self.boxes, self.lines, self.notes(), self.over(), self.items.folded)
+        scene = Scene(self.boxes, self.lines, self.notes(), self.over(), self.items.folded)
+        if self.options.backward:
+            ways = _ways(self.lines)
+            for line in self.lines:
+                line.adjoint = line.kind != "start" and not line.closed and _wants(line, ways)
+        scene.pale = self.pale()
+        return scene
+
+    def pale(self) -> set[Box | Line]:
+        """What is not highlighted. A black square goes with its state."""
+        chosen = self.options.highlight
+        if chosen is None:
+            return set()
+        strong: set[Box | Line] = {
+            box for box in self.boxes if not chosen.nodes.isdisjoint(box.nodes)
+        }
+        squares = {square: state for (state, _), square in self.delays.items()}
+        strong |= {square for square, state in squares.items() if state in strong}
+        weak: set[Box | Line] = {box for box in self.boxes if box not in strong}
+        for line in self.lines:
+            source, target = squares.get(line.source, line.source), line.target
+            inside = source.nodes is target.nodes or target in squares
+            if source in weak or target in weak:
+                weak.add(line)
+            elif chosen.edges is not None and not inside:
+                ways = {(x, y) for x in source.nodes for y in target.nodes}
+                if chosen.edges.isdisjoint(ways):
+                    weak.add(line)
+        return weak
 
     def box(self, *given: Any, **more: Any) -> Box:
         made = Box(*given, **more)
@@ -283,11 +333,9 @@ class _Composer:
         column, beside = self.columns[item], self.initials.get(item)
         more = self.second_line(item)
         if beside is not None:
-            title = (
-                self.initial_name(item.name, beside, self.loop_of[beside])
-                or title
-                or _unnamed(item.node.array)
-            )
+            if item.step is None:
+                title = self.initial_name(item.name, beside, self.loop_of[beside]) or title
+            title = title or _unnamed(item.node.array)
             if not item.parameter:
                 return self.box(
                     "initial", title, item.nodes, item.place, column, beside=beside, more=more
@@ -344,7 +392,19 @@ class _Composer:
         return box, box
 
     def second_line(self, item: Item) -> str:
-        return ""
+        """What is shown of a value, besides its name."""
+        nodes = [node for node in item.nodes if node.array.shape == item.node.array.shape]
+        if item.sums or not self.items.folded:
+            nodes = [item.node]
+        words, show = "", self.options.show
+        if "shapes" in show and not item.parameter:
+            words = shape_of(item.node.array) or "scalar"
+        if "values" in show:
+            words += ": " * bool(words) + value_in_words([node.array for node in nodes])
+        if "gradients" in show and item.node.requires_grad:
+            gradient = gradient_in_words([getattr(node, "grad", None) for node in nodes])
+            words += "; " * bool(words) + gradient
+        return words
 
     # --------------------------------------------------------------------------------- the lines
 
@@ -359,14 +419,18 @@ class _Composer:
                  for word in read.labels]  # fmt: skip
         if read.note:
             words.append((read.note, ""))
-        line = Line(source, entry, _KIND.get(source.kind, "plain"), tuple(words), read.cuts)
+        kind = _KIND.get(source.kind, "plain")
+        line = Line(source, entry, kind, tuple(words), read.cuts, slot=read.slot)
+        line.closed = bool(read.cuts) and len(read.cuts) >= read.times
         inside = isinstance(read.source, Item) and read.source.loop == item.loop
-        if self.in_loop(entry.column) and read.lag and inside:
+        starts = isinstance(read.source, Item) and read.source in self.initials
+        if self.in_loop(entry.column) and read.lag and inside and not starts:
             line.kind = "time"
             if self.items.folded:
                 line.source = self.delay(source, read.lag)
-        elif self.items.folded and state is not None and read.lag is None:
-            through = next(r for r in item.reads if r.slot == read.slot and r.lag)
+        elif self.items.folded and state is not None and (read.lag is None or starts):
+            through = next(r for r in item.reads if r.slot == read.slot and r.lag
+                           and r.source.place is state)  # fmt: skip
             line.target = self.delay(shown[through.source], through.lag or 0)
             line.kind = "parameter" if source.kind == "parameter" else "start"
             line.words = tuple(words[len(read.labels) :])  # the rest is said behind the square
@@ -381,7 +445,7 @@ class _Composer:
             column = Column(state.column.stage + 0.2, len(self.delays), own=True)
             square = self.delays[state, lag] = self.box(
                 "delay", str(lag).replace("-", "−"), (), ("delay", state.place, lag), column,
-                beside=state.place,
+                beside=state.place, backward=state.backward,
             )  # fmt: skip
             self.lines.append(Line(state, square, "time"))
         return square
@@ -402,6 +466,25 @@ class _Composer:
         return self.box("data", _unnamed(read.source), (), place, column)
 
 
+def _ways(lines: list[Line]) -> dict[Box, tuple[Box, bool]]:
+    """Of every black square: its state, and whether a gradient comes to it."""
+    state = {line.target: line.source for line in lines
+             if line.target.kind == "delay" and line.kind == "time"}  # fmt: skip
+    open_ = {line.source for line in lines if not line.closed}
+    return {square: (box, square in open_) for square, box in state.items()}
+
+
+def _wants(line: Line, ways: dict[Box, tuple[Box, bool]]) -> bool:
+    """Whether a gradient goes back along a line that is not cut."""
+    source, target = line.source, line.target
+    if target in ways and not ways[target][1]:
+        return False
+    source = ways[source][0] if source in ways else source
+    if source.kind == "gap":
+        return target.kind != "gap"
+    return any(node.requires_grad for node in source.nodes)
+
+
 def _unnamed(array: Any) -> str:
     return f"array {shape_of(array)}".rstrip()
 
@@ -411,17 +494,18 @@ def _unnamed(array: Any) -> str:
 
 def _through_time(items: list[Item]) -> dict[tuple[Hashable, int], Hashable]:
     """The place of the state that a slot of a place reads of an earlier step."""
-    return {
-        (item.place, read.slot): read.source.place
-        for item in items
-        for read in item.reads
-        if isinstance(read.source, Item) and read.lag and read.source.loop == item.loop
-        if not item.gap
-    }
+    found: dict[tuple[Hashable, int], Hashable] = {}
+    for item in items:
+        for read in item.reads:
+            x, slot = read.source, (item.place, read.slot)
+            carried = isinstance(x, Item) and read.lag and x.loop == item.loop and not item.gap
+            if carried and (not x.leaf or slot not in found):
+                found[slot] = x.place
+    return found
 
 
 def _initials(
-    items: list[Item], before: dict[tuple[Hashable, int], Hashable]
+    items: list[Item], before: dict[tuple[Hashable, int], Hashable], folded: bool
 ) -> dict[Item, Hashable]:
     """The leaves that stand in for the step before the first, and the place they stand in for."""
     found: dict[Item, Hashable] = {}
@@ -439,17 +523,17 @@ def _initials(
             leaf, slot = read.source, read.slot
             if not isinstance(leaf, Item) or (leaf, item.place, slot) not in times:
                 continue
-            if leaf.step is not None:
+            if leaf.step is not None and not (read.lag and folded):
                 continue
             state = before.get((item.place, slot))
-            if state is not None:
+            if state is not None and state is not leaf.place:
                 if times[leaf, item.place, slot] <= lags[item.place, slot]:
                     found.setdefault(leaf, state)
                     if leaf.name:  # a state without a name is called what it starts as
                         for other in items:
                             if other.place is state and not other.name:
                                 other.name = leaf.name
-            elif len(item.place.nodes) == 1 and not leaf.parameter and leaf.name:  # type: ignore[attr-defined]
+            elif state is None and len(item.place.nodes) == 1 and not leaf.parameter and leaf.name:  # type: ignore[attr-defined]
                 # With one step there is no second to compare with, but the name tells.
                 name = base_of(leaf.name.rstrip("0").removesuffix("_"))
                 if (item.loop, name) in named:
@@ -492,7 +576,7 @@ def _columns(
     loop_of_place = {item.place: item.loop for item in items.items if item.step is not None}
     for item in items.items:
         step = steps[item]
-        if step is not None:
+        if step is not None and item not in initials:
             stages[item] = loops.stage[item.loop]
             time = 1 if items.folded else loops.time(item.loop, step)
             columns[item] = Column(stages[item], time, own=bool(item.gap))

@@ -63,7 +63,20 @@ def names_of(nodes: list[Node]) -> dict[Node, str]:
             if leaves[node.site] > 1 if node.primitive is None else again:
                 continue
         names[node] = name
-    return names
+    return names | _gradients(nodes, names)
+
+
+def _gradients(nodes: list[Node], names: dict[Node, str]) -> dict[Node, str]:
+    """The names of adjoints that are sums: dL/dW, by what the sum is the gradient of."""
+    places = {node.place: name for node, name in names.items()}
+    scalar = [names[x] for x in nodes if x in names and not x.array.ndim and x.primitive]
+    loss = base_of(scalar[-1]) if scalar else "L"
+    found = {}
+    for node in nodes:
+        origin = node.label.origin
+        if origin is not None and origin[1] == "sum" and origin[0] in places:
+            found[node] = f"d{loss}/d{base_of(places[origin[0]])}"
+    return found
 
 
 def base_of(name: str) -> str:
@@ -153,6 +166,33 @@ def _index(index: Any) -> str:
         else:
             words.append("…" if part is Ellipsis else str(part))
     return f"[{', '.join(words)}]".replace("-", "−")
+
+
+LISTED = 3  # numbers of a value that are written out
+
+
+def value_in_words(arrays: list[Any]) -> str:
+    """A value: its numbers if they are few, or else the smallest and the largest."""
+    numbers = np.concatenate([np.ravel(array) for array in arrays])
+    if not numbers.size:
+        return "empty"
+    if numbers.size > LISTED:
+        ends = dict.fromkeys(map(_number, (numbers.min(), numbers.max())))
+        return " … ".join(ends)
+    return ", ".join(map(_number, numbers))
+
+
+def gradient_in_words(gradients: list[Any]) -> str:
+    """A gradient by its norm; "–" if there is none yet, which is another thing than 0."""
+    known = [getattr(g, "array", g) for g in gradients if g is not None]
+    if not known:
+        return "grad –"
+    norm = np.sqrt(sum(float(np.sum(np.square(np.asarray(g, float)))) for g in known))
+    return f"|grad| {_number(norm)}"
+
+
+def _number(x: Any) -> str:
+    return f"{x:.3g}".replace("-", "−")
 
 
 # ------------------------------------------------------------------------------- width and colour
