@@ -125,6 +125,29 @@ def test_two_layers_have_two_loops() -> None:
                                                            ("h⁽²⁾ₜ = tanh", "1")]  # fmt: skip
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_layers_one_after_the_other_stand_one_above_the_other(folded: bool) -> None:
+    scene = scene_of(LOOPS["layer_after_layer"](3), folded=folded)
+    below, above = sorted({box.y for box in scene.boxes if box.kind == "state"})
+    assert len([box for box in scene.boxes if box.label == "stack"]) == 1  # that before the loss
+    assert not [box for box in scene.boxes if box.label.startswith("[")]
+    states = [box for box in scene.boxes if box.kind == "state"]
+    assert {box.x for box in states if box.y == below} == {box.x for box in states
+                                                           if box.y == above}  # fmt: skip
+
+
+def test_what_is_stacked_for_others_too_stays_a_stack() -> None:
+    W, hs = tg.Parameter(np.eye(2), name="W"), []
+    for _, x in tg.steps(np.ones((3, 1, 2))):
+        hs.append(np.tanh(x @ W))
+    stacked = tg.stack(hs)
+    for _, h in tg.steps(stacked):
+        s = np.tanh(h @ W)
+    scene = scene_of(s.sum() + stacked.sum())
+    assert "stacked = stack" in labels(scene)
+    assert not [box for box in scene.boxes if box.label.startswith("[")]
+
+
 def test_of_two_directions_the_mirrored_one_is_marked() -> None:
     scene = scene_of(LOOPS["bidirectional"](5), folded=True)
     assert [note.text for note in scene.notes] == ["t = 1 … 5", "t = 5 … 1, backwards"]

@@ -14,7 +14,7 @@ from .items import Item, Items, Read
 
 def contract(items: Items) -> Items:
     """The items with a name or a role of their own, reading each other directly."""
-    carried = {read.source for item in items.items for read in item.reads
+    carried = {read.source.place for item in items.items for read in item.reads
                if isinstance(read.source, Item) and read.lag and read.source.loop == item.loop
                and not item.gap}  # fmt: skip
     summed = {read.source for item in items.items if item.sums for read in item.reads
@@ -23,7 +23,7 @@ def contract(items: Items) -> Items:
         item
         for item in items.items
         if item.gap or item.leaf or item.root or item.sums or item.name
-        or item in carried or item in summed
+        or item.place in carried or item in summed
     }  # fmt: skip
     through: dict[Item, list[Read]] = {}
     for item in items.items:

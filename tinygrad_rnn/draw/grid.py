@@ -35,7 +35,9 @@ class Stage:
         edges: Iterable[tuple[Hashable, Hashable]],
         right: Collection[Hashable] = (),
         over: Iterable[tuple[Hashable, Hashable]] = (),
+        fed: Collection[Hashable] = (),
     ) -> None:
+        self.fed = fed  # what stands above other columns, and on them
         self.over = over
         self.right = right  # inlets at these stand to the right of their reader
         self.width: dict[Hashable, float] = {}
@@ -59,7 +61,9 @@ class Stage:
     def _rows(self) -> dict[Hashable, int]:
         for reader, sources in self.below.items():
             free = [x for x in sources if not self.below[x] and self.above[x] == [reader]]
-            if len(free) == len(sources) and free:  # something has to stand below
+            if (
+                len(free) == len(sources) and free and reader not in self.fed
+            ):  # something has to stand below
                 free.remove(next((x for x in free if self.kind[x] == "data"), free[0]))
             if free:
                 self.inlet[reader] = next((x for x in free if self.kind[x] != "data"), free[0])
@@ -187,6 +191,11 @@ def arrange(scene: Scene) -> dict[Column, Stage]:
     """Give the boxes their rows, and lay out every stage of columns. Returns it for each column."""
     inside: dict[Hashable, list[tuple[Hashable, Hashable]]] = {}
     late: set[Hashable] = set()  # what is fed from the loop's end
+    fed = {
+        line.target.place
+        for line in scene.lines
+        if line.target.column == ABOVE and line.source.column not in (ABOVE, LEFT)
+    }
     for line in scene.lines:
         if line.source.column == line.target.column:
             inside.setdefault(_layout(line.source.column), []).append(
@@ -205,7 +214,7 @@ def arrange(scene: Scene) -> dict[Column, Stage]:
         for box in boxes:
             if box.beside is not None:
                 box.row = rows.get(("value", box.beside), rows.get(box.beside, 0))
-        stages[layout] = stage = Stage(boxes, inside.get(layout, ()), late, scene.over)
+        stages[layout] = stage = Stage(boxes, inside.get(layout, ()), late, scene.over, fed)
         rows |= stage.row
     steps = [stages[_layout(b.column)] for b in scene.boxes if b.column not in (ABOVE, LEFT)]
     floor = max((max(stage.row.values()) + 1 for stage in dict.fromkeys(steps)), default=0)

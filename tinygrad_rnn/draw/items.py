@@ -14,6 +14,7 @@ from typing import Any
 from ..engine.record import Node, cut_from, history
 from ..fold import FoldedEdge, FoldedGraph, FoldedNode, fold
 from ..fold.places import Place, Places, group, heights, lag_of
+from .joints import joined, taken_apart
 from .loops import Crossing, Loops, place_loops
 from .sums import SUMS, absorbed_sums, is_sum
 from .words import is_number, names_of
@@ -118,7 +119,8 @@ class _Recording:
         # Before anything that takes time: how many boxes, but for the sums that are to be merged
         check_count(sum(not (self.hidden(x) or is_sum(x)) for x in nodes))
         self.graph = graph = group(*roots)
-        self.loops = place_loops(_crossings(graph))
+        self.same = taken_apart(nodes)
+        self.loops = place_loops(_crossings(graph, self.same))
         self.shown = _shown(self.steps, self.loops, ends, columns)
         self.names = names_of(nodes)
         # Detached copies: who reads one is drawn reading what it is a copy of, across a cut.
@@ -133,11 +135,11 @@ class _Recording:
             into = absorbed.get(node, node)
             self.members.setdefault(into, []).append(node)
             for slot, x in enumerate(node.inputs or ()):
-                if not isinstance(x, Node):
-                    self.terms.setdefault(into, []).append((node, slot, x))
-                elif x not in absorbed:
+                if isinstance(x, Node) and (x in absorbed or node in self.same):
+                    continue
+                self.terms.setdefault(into, []).append((node, slot, x))
+                if isinstance(x, Node):
                     self.uses[x] = self.uses.get(x, 0) + 1
-                    self.terms.setdefault(into, []).append((node, slot, x))
         check_count(sum(not self.hidden(node) for node in self.members))
         self.found: dict[Node, Item] = {}
         self.gaps: dict[Place, Item] = {}
@@ -155,18 +157,24 @@ class _Recording:
         return name is not None and name != self.names.get(reader)
 
     def items(self) -> Items:
-        drawn = sorted(set(self.members) - set(self.copies), key=lambda node: node.number)
+        dropped = self.copies | self.same
+        for node in self.same:
+            whole = node.inputs[0] if node.inputs else node
+            if whole not in self.uses and whole not in self.roots:
+                dropped[whole] = self.same[node]
+        drawn = sorted(set(self.members) - set(dropped), key=lambda node: node.number)
         for node in drawn:
             if not self.hidden(node):
                 self.found[node] = self.item(node)
-        for copy, x in self.copies.items():
+        for node, x in dropped.items():
             if x in self.found:
-                self.found[x].nodes += (copy,)
+                self.found[x].nodes += (node,)
         for node in drawn:
             for member, slot, x in self.terms.get(node, ()):
                 if node in self.found:
                     self.read(self.found[node], member, slot, x)
                 elif isinstance(x, Node) and x.step is not None and x in self.found:
+                    # hidden, and reads what is shown
                     _once(self.gap(x), Read(self.found[x], 0, lag=1, times=0))
         most = max((item.gap for item in self.gaps.values()), default=0)
         found = [*self.found.values(), *self.gaps.values()]
@@ -188,6 +196,7 @@ class _Recording:
             if not is_number(x):
                 item.reads.append(Read(x, slot))
             return
+        x = self.same.get(x, x)
         source = self.copies.get(x, x)
         lag = lag_of(source, member) if source.label.loop == member.label.loop else None
         cuts = () if source is x or x.step is None else (x.step,)
@@ -241,13 +250,16 @@ def _spans(made: Iterable[tuple[Any, int | None]]) -> dict[Any, tuple[int, int]]
     return spans
 
 
-def _crossings(graph: Places) -> list[Crossing]:
+def _crossings(graph: Places, same: dict[Node, Node]) -> list[Crossing]:
     """The loops, oldest first, and what they read of each other."""
     found = {place.loop: Crossing(place.loop) for place in graph.nodes if not place.shared}
     for edge in graph.edges:
         if edge.lag is not None and edge.source.loop != edge.target.loop:
             for t in edge.steps:
                 found[edge.target.loop].add(edge.source.loop, (t or 0) - edge.lag, t or 0)
+    for node, x in same.items():
+        if x.label.loop != node.label.loop:
+            found[node.label.loop].add(x.label.loop, x.step or 0, node.step or 0)
     return [found[loop] for loop in sorted(found, key=lambda number: number or 0)]
 
 
@@ -290,9 +302,11 @@ class _Fold:
 
     def __init__(self, graph: FoldedGraph) -> None:
         self.graph = graph
-        self.reads = graph.inputs()
+        self.edges, self.same = joined(graph)
+        self.reads: dict[FoldedNode, list[FoldedEdge]] = {node: [] for node in graph.nodes}
         self.readers: dict[FoldedNode, list[FoldedEdge]] = {node: [] for node in graph.nodes}
-        for edge in graph.edges:
+        for edge in self.edges:
+            self.reads[edge.target].append(edge)
             self.readers[edge.source].append(edge)
         self.steps = {x.loop: _ends(graph.steps_of(x.loop)) for x in graph.nodes if x.steps}
         recorded = (x for node in graph.nodes for x in node.nodes.values())
@@ -300,12 +314,12 @@ class _Fold:
         self.totals = {x for x in graph.nodes if _is_total(x, self.reads[x], self.readers[x])}
         within = [
             (e.source, e.target, 1)
-            for e in graph.edges
+            for e in self.edges
             if e.source is not e.target and not (e.lag and e.source.loop == e.target.loop)
         ]
         self.row = heights(graph.nodes, within)
         self.ends = [node for node, _ in graph.roots]
-        order = sorted(graph.nodes, key=self.row.__getitem__)
+        order = sorted((x for x in graph.nodes if x not in self.same), key=self.row.__getitem__)
         self.absorbed = absorbed_sums(
             order, self.ends, self.sources, lambda node: node.op in SUMS, self.stays
         )
@@ -350,7 +364,8 @@ class _Fold:
 
     def item(self, node: FoldedNode) -> Item:
         main, total = self.main(node), node in self.totals
-        inside = tuple(x for part in self.members[node] for x in part.nodes.values())
+        parts = self.members[node] + [x for x, source in self.same.items() if source is node]
+        inside = tuple(x for part in parts for x in part.nodes.values())
         step: int | str | None = None
         if node.steps is not None and not total:
             alone = len(node.steps) == 1 < len(self.graph.steps_of(node.loop))
@@ -373,7 +388,7 @@ class _Fold:
         """The loops that are drawn, in their order, and what they read of each other."""
         found = {node.loop: Crossing(node.loop) for node in self.graph.nodes if node.loop in drawn}
         found.pop(None, None)
-        for edge in self.graph.edges:
+        for edge in self.edges:
             a, b = edge.source.loop, edge.target.loop
             if edge.steps and edge.sign is not None and a != b and {a, b} <= set(found):
                 for t in edge.steps:

@@ -270,9 +270,14 @@ class _Router:
                 x += widths[i]
             start[column] = x - left
             x += right - left
+        ideal = self.middle(start)
+        room = max(-above[0] - ideal, 0.0) if start else 0.0  # what is above reaches farther left
+        start = {column: place + room for column, place in start.items()}
+        self.corridor_x[1:] = [place + room for place in self.corridor_x[1:]]
+        whole = max(whole + room, ideal + room + above[1])
         if self.last:
             self.corridor_x.append(whole + CORRIDOR / 2)
-        start[ABOVE] = min(max(self.middle(start), -above[0]), whole - above[1])
+        start[ABOVE] = max(ideal + room, -above[0])
         self.start = start
         for box in self.placed:
             box.x = start[box.column] + self.stages[box.column].x[box.place]
