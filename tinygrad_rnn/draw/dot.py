@@ -9,11 +9,10 @@ from __future__ import annotations
 import html
 from math import hypot
 
-from . import look
 from .curves import Point, aside
 from .labels import Label, labels
 from .legend import Sample, legend
-from .look import Attributes
+from .look import GREY, Attributes, of_adjoint, of_box, of_line, of_words
 from .options import Options
 from .scene import SMALL, Box, Line, Note, Scene
 from .words import printable
@@ -42,10 +41,12 @@ def dot(scene: Scene, options: Options) -> str:
     for line in scene.lines:
         faded = line in pale
         ends = name[line.source], name[line.target]
-        graph.edge(*ends, **look.of_line(line, theme, faded), pos=_forward(line.path))
+        graph.edge(*ends, **of_line(line, theme, faded), pos=_forward(line.path))
         if line.adjoint:
-            back = look.of_adjoint(line, theme, faded)
-            graph.edge(*ends, dir="back", **back, pos=_backward(aside(line.path, _ASIDE)))
+            back = of_adjoint(line, theme, faded)
+            graph.edge(
+                *ends, dir="back", **back, pos=_backward(aside(line.path, line.source, _ASIDE))
+            )
     notes: list[Note | Label] = [*scene.notes, *labels(scene.lines)]
     for i, note in enumerate(notes, 1):
         graph.node(f"w{i}", **_note(note, theme, pale))
@@ -67,7 +68,7 @@ def _node(box: Box, theme: str, pale: bool) -> Attributes:
         size = f"{12 * SMALL:.0f}"
         second = f'<BR/><FONT POINT-SIZE="{size}">{html.escape(box.more)}</FONT>'
         label = f"<{first}{second if box.more else ''}>"
-    return look.of_box(box, theme, pale) | {
+    return of_box(box, theme, pale) | {
         "label": label,
         "pos": f"{box.x:.1f},{box.y:.1f}!",
         "width": f"{box.width / 72:.3f}",
@@ -83,9 +84,9 @@ def _sample(sample: Sample, theme: str) -> Attributes:
 
 
 def _note(note: Note | Label, theme: str, pale: set[Box | Line]) -> Attributes:
-    attributes = {"shape": "plaintext", "fontcolor": look.GREY}
+    attributes = {"shape": "plaintext", "fontcolor": GREY}
     if isinstance(note, Label):
-        attributes["fontcolor"] = look.of_words(note.color, theme, note.line in pale)
+        attributes["fontcolor"] = of_words(note.color, theme, note.line in pale)
         if not note.beside:
             attributes |= {"shape": "box", "style": "filled", "fillcolor": "#FFFFFF",
                            "color": "#FFFFFF"}  # fmt: skip

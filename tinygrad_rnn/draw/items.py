@@ -16,7 +16,7 @@ from ..fold import FoldedEdge, FoldedGraph, FoldedNode, fold
 from ..fold.places import Place, Places, group, heights, lag_of
 from .joints import joined, taken_apart
 from .loops import Crossing, Loops, place_loops
-from .sums import SUMS, absorbed_sums, is_sum
+from .sums import SUMS, absorbed, absorbed_sums, is_sum
 from .words import is_number, names_of
 
 MOST = 5000  # items; more than an engine draws, or a reader reads
@@ -127,15 +127,15 @@ class _Recording:
         self.copies = {
             x: source for x in nodes if (source := cut_from(x)) is not None and source in graph.of
         }
-        absorbed = absorbed_sums(nodes, roots, _inputs, is_sum, self.stays)
+        merged = absorbed_sums(nodes, roots, self.stays)
         self.terms: dict[Node, list[tuple[Node, int, Any]]] = {}  # by node: member, slot, input
         self.members: dict[Node, list[Node]] = {}
         self.uses: dict[Any, int] = {}
         for node in nodes:
-            into = absorbed.get(node, node)
+            into = merged.get(node, node)
             self.members.setdefault(into, []).append(node)
             for slot, x in enumerate(node.inputs or ()):
-                if isinstance(x, Node) and (x in absorbed or node in self.same):
+                if isinstance(x, Node) and (x in merged or node in self.same):
                     continue
                 self.terms.setdefault(into, []).append((node, slot, x))
                 if isinstance(x, Node):
@@ -227,10 +227,6 @@ def check_count(count: int) -> None:
         )
 
 
-def _inputs(node: Node) -> list[Node]:
-    return [x for x in node.inputs or () if isinstance(x, Node)]
-
-
 def _numbers(node: Node) -> tuple[tuple[int, Any], ...]:
     """The constant numbers among the inputs, by slot."""
     return tuple((slot, x) for slot, x in enumerate(node.inputs or ()) if is_number(x))
@@ -320,7 +316,7 @@ class _Fold:
         self.row = heights(graph.nodes, within)
         self.ends = [node for node, _ in graph.roots]
         order = sorted((x for x in graph.nodes if x not in self.same), key=self.row.__getitem__)
-        self.absorbed = absorbed_sums(
+        self.absorbed = absorbed(
             order, self.ends, self.sources, lambda node: node.op in SUMS, self.stays
         )
         self.members: dict[FoldedNode, list[FoldedNode]] = {}

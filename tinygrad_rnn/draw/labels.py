@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import hypot
 
-from . import look
 from .curves import Point, between
+from .look import CUT as CUT_COLOR
 from .scene import Line, said
 from .words import width_of
 
 LISTED = 5  # steps of a cut that are named one by one
 
+
+SHORT = 60.0  # points: the pieces of a line that bends its way up through a column
 
 CUT = "//"
 
@@ -45,7 +47,8 @@ def labels(lines: Sequence[Line]) -> list[Label]:
         first = len(found)
         knots = line.path[::3] if len(line.path) > 2 else line.path
         pieces = list(pairwise(knots))
-        x, y = _on(max(pieces, key=_length))
+        longest = max(pieces, key=_length)
+        x, y = _on(longest if _length(longest) > SHORT else pieces[len(pieces) // 2])
         if line.words:
             label = Label(said(line), line.words[0][1], x, y)
             if line.kind == "parameter" and len(pieces) > 1:  # where it leaves the common rail
@@ -58,11 +61,11 @@ def labels(lines: Sequence[Line]) -> list[Label]:
             if line.source.kind == "delay":  # there, at the black square
                 x, y = between(*pieces[0], 0.5)
                 after = Label(
-                    f"cut after {steps_in_words(line.cuts)}", look.CUT, x, pieces[0][1][1], True
+                    f"cut after {steps_in_words(line.cuts)}", CUT_COLOR, x, pieces[0][1][1], True
                 )
                 after.x += after.width / 2 + 6
                 found.append(after)
-            found.append(Label(CUT, look.CUT, x, y))
+            found.append(Label(CUT, CUT_COLOR, x, y))
         for label in found[first:]:
             label.line = line
     return found

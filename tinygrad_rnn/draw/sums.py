@@ -17,6 +17,13 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def absorbed_sums(
+    nodes: list[Node], roots: Iterable[Node], keep: Callable[[Node, Node], bool]
+) -> dict[Node, Node]:
+    """The sums of a history that only another sum reads; see `absorbed`."""
+    return absorbed(nodes, roots, _inputs, is_sum, keep)
+
+
+def absorbed(
     nodes: list[Key],
     roots: Iterable[Key],
     inputs: Callable[[Key], Iterable[Key]],
@@ -41,6 +48,10 @@ def absorbed_sums(
         if reader[node] is not node and not keep(node, reader[node]):
             into[node] = into.get(reader[node], reader[node])
     return into
+
+
+def _inputs(node: Node) -> list[Node]:
+    return [x for x in node.inputs or () if isinstance(x, Node)]
 
 
 def is_sum(node: Node) -> bool:

@@ -1,0 +1,99 @@
+"""The pictures of the documentation: one network after the other, drawn in each way.
+
+Writes each picture as DOT text and, if there is a Graphviz engine, as PNG. The tests compare the
+DOT text of docs/images with what this file makes, byte by byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.draw import Picture
+from tinygrad_rnn.draw.networks import NETWORKS, rnn
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+DPI = 115
+
+
+def gradients() -> Picture:
+    """Two steps, and the recorded backward pass."""
+    L = rnn(2)
+    weights = [x for box in ("V", "W", "U") for x in parameters(L) if x.name == box]
+    return tg.draw([L, *tg.grad(L, weights, create_graph=True)])
+
+
+def path() -> Picture:
+    """One of the ways that the gradient takes from the loss to W."""
+    L = rnn(4)
+    (W,) = (x for x in parameters(L) if x.name == "W")
+    way = next(way for way in tg.bptt.paths(L, W) if way.steps == [4, 3, 2])
+    return tg.draw(L, highlight=way)
+
+
+def numbers() -> Picture:
+    """What each use of W contributes, and how large the Jacobians between the states are."""
+    L = rnn(4)
+    (W,) = (x for x in parameters(L) if x.name == "W")
+    states = [x for x in history(L) if x.name == "h" and x.requires_grad]
+    return tg.draw(L, annotate=[tg.bptt.contributions(L, W), tg.bptt.jacobians(states)])
+
+
+def history(L: tg.Tensor) -> list[tg.Tensor]:
+    """What a loss was computed from, oldest first."""
+    from tinygrad_rnn.engine.record import history
+
+    return [node for node in history(L) if isinstance(node, tg.Tensor)]
+
+
+def parameters(L: tg.Tensor) -> list[tg.Tensor]:
+    """The parameters of a loss."""
+    return [x for x in history(L) if x.requires_grad and x.primitive is None]
+
+
+PICTURES: dict[str, Callable[[], Picture]] = {
+    "unrolled": lambda: tg.draw(rnn(4)),
+    "folded": lambda: tg.draw(rnn(4), folded=True),
+    "cells": lambda: tg.draw(rnn(4), detail="cells"),
+    "cells_folded": lambda: tg.draw(rnn(4), detail="cells", folded=True),
+    "elided": lambda: tg.draw(rnn(100)),
+    "lstm": lambda: tg.draw(NETWORKS["lstm"](3), detail="cells"),
+    "lstm_folded": lambda: tg.draw(NETWORKS["lstm"](3), folded=True),
+    "gru_folded": lambda: tg.draw(NETWORKS["gru"](3), folded=True),
+    "two_layers": lambda: tg.draw(NETWORKS["two-layers"](3)),
+    "two_layers_folded": lambda: tg.draw(NETWORKS["two-layers"](3), folded=True),
+    "bidirectional": lambda: tg.draw(NETWORKS["bidirectional"](4), detail="cells"),
+    "bidirectional_folded": lambda: tg.draw(NETWORKS["bidirectional"](4), folded=True),
+    "backward": lambda: tg.draw(rnn(3), backward=True, legend=True),
+    "gradients": gradients,
+    "cut": lambda: tg.draw(rnn(6, cut=2), detail="cells", backward=True),
+    "cut_folded": lambda: tg.draw(rnn(6, cut=2), folded=True),
+    "path": path,
+    "numbers": numbers,
+    "up": lambda: tg.draw(rnn(3), detail="cells", direction="up"),
+    "print": lambda: tg.draw(rnn(3), theme="print", notation="goodfellow", legend=True),
+}
+
+
+def main() -> None:
+    """Write all of them."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--out", type=Path, default=IMAGES, metavar="FOLDER",
+                        help="where to write them (default: docs/images)")  # fmt: skip
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    for name, draw in PICTURES.items():
+        picture = draw()
+        picture.save(out / f"{name}.dot")
+        try:
+            picture.save(out / f"{name}.png", dpi=DPI)
+        except tg.GraphvizNotFound as error:
+            print(f"{name}: {error}")
+    print(f"{len(PICTURES)} pictures are in {out}")
+
+
+if __name__ == "__main__":
+    main()
