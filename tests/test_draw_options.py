@@ -11,9 +11,12 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw import Picture
 from tinygrad_rnn.draw.annotate import annotate
+from tinygrad_rnn.draw.cells import contract
 from tinygrad_rnn.draw.dot import dot
+from tinygrad_rnn.draw.grid import arrange
 from tinygrad_rnn.draw.items import of_fold, of_recording
 from tinygrad_rnn.draw.options import check
+from tinygrad_rnn.draw.routes import route
 from tinygrad_rnn.draw.scene import Scene, compose
 from tinygrad_rnn.engine.record import history
 
@@ -31,7 +34,7 @@ def scene_of(roots: Any, **given: Any) -> Scene:
     roots = roots if isinstance(roots, list) else [roots]
     options = check(**DEFAULTS | given)
     items = of_fold(roots) if options.folded else of_recording(roots, None, 24)
-    return compose(items, options)
+    return compose(contract(items) if options.detail == "cells" else items, options)
 
 
 def named(root: tg.Tensor, name: str) -> list[Any]:
@@ -242,14 +245,30 @@ def test_up_is_right_turned(folded: bool) -> None:
         assert places["h₁"][0] == places["h₂"][0]
 
 
-def test_boxes_with_second_lines_do_not_overlap() -> None:
-    from tinygrad_rnn.draw.grid import arrange
-    from tinygrad_rnn.draw.routes import route
+WAYS: dict[str, dict[str, Any]] = {
+    "unrolled": {},
+    "folded": {"folded": True},
+    "cells": {"detail": "cells"},
+    "folded cells": {"folded": True, "detail": "cells"},
+    "up": {"direction": "up"},
+    "folded up": {"folded": True, "direction": "up"},
+    "shown": {"show": ("shapes", "values", "gradients"), "backward": True},
+}
 
-    for folded in (False, True):
-        scene = scene_of(lecture(4), folded=folded, show=("shapes", "values", "gradients"))
-        route(scene, arrange(scene))
-        assert faults(scene) == []
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_recorded_backward_pass_is_drawn_without_overlaps_in_every_way(
+    name: str, way: str
+) -> None:
+    scene = scene_of(with_backward(LOOPS[name], 3), **WAYS[way])
+    up = WAYS[way].get("direction") == "up"
+    if up:
+        scene.turn()
+    route(scene, arrange(scene))
+    if up:
+        scene.turn()
+    assert faults(scene) == []
 
 
 # ---------------------------------------------------------------------------------------- in words

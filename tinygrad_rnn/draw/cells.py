@@ -46,7 +46,7 @@ def _joined(part: Read, read: Read) -> Read:
     """The way through an operation that is not drawn."""
     return replace(
         part,
-        slot=read.slot * 100 + part.slot,
+        slot=(read.slot, part.slot),
         lag=part.lag if read.lag in (0, None) else read.lag,
         over=part.over or read.over,
         note=part.note or read.note,

@@ -27,6 +27,7 @@ class Read:
     """One use of a value.
 
     source: an item, or an array that was no tensor.
+    slot: the argument of the reader; of operations that are not drawn, the way through them.
     lag: how many steps before its own the reader reads; None where that is no one number.
     times: in how many steps it is read.
     over: whether all the steps of the source are read at once.
@@ -36,7 +37,7 @@ class Read:
     """
 
     source: Any
-    slot: int
+    slot: Hashable
     lag: int | None = None
     times: int = 1
     over: bool = False

@@ -382,11 +382,24 @@ class _Router:
                 near = [towards(a, b.x), towards(b, a.x)]
         start = (near[0], a.y + up * a.height / 2)
         end = (near[1], b.y - up * b.height / 2)
+        if a.column != b.column and abs(start[0] - end[0]) > 1 and self.uneven(a, b):
+            # Upright past the highest boxes of the rows, and aslant in the channel.
+            knots = [
+                (near[0], edge_y(a, near[0], up)),
+                (near[0], a.y + up * self.half[a.row]),
+                (near[1], b.y - up * self.half[b.row]),
+                (near[1], edge_y(b, near[1], -up)),
+            ]
+            return rounded([p for i, p in enumerate(knots) if not i or p != knots[i - 1]])
         if a.round:
             start = self.on_circle(a, near[0], end)
         if b.round:
             end = self.on_circle(b, near[1], start)
         return rounded([start, end])
+
+    def uneven(self, a: Box, b: Box) -> bool:
+        """Whether one of two boxes stands in a row with higher ones than circles."""
+        return any(self.half[box.row] - max(box.height, CIRCLE) / 2 > 2 for box in (a, b))
 
     def on_circle(self, box: Box, x: float, other: Point) -> Point:
         """Where a line that aims at (x, the middle of a circle) meets the circle."""

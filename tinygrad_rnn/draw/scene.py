@@ -117,7 +117,7 @@ class Line:
     words: tuple[tuple[str, str], ...] = ()
     cuts: tuple[int, ...] = ()
     closed: bool = False
-    slot: int = 0  # the argument that it leads to
+    slot: Hashable = 0  # the argument that it leads to
     adjoint: bool = False  # whether the gradient's way back is drawn beside it
     width: float = 0.0  # in points; 0 is as its kind has it
     path: list[tuple[float, float]] = field(default_factory=list)
@@ -452,17 +452,17 @@ class _Composer:
 
     def operand(self, item: Item, read: Read, state: Hashable) -> Box:
         """The box of an array that was no tensor."""
-        column = self.columns[item]
+        column, which = self.columns[item], item.reads.index(read)
         if state is not None:
             key = (id(read.source), state)
             if key not in self.operands:
                 title = self.initial_name("", state, item.loop) or _unnamed(read.source)
                 where = _beside(self.items, item.loop, True)
                 self.operands[key] = self.box(
-                    "initial", title, (), ("operand", item.place, read.slot), where, beside=state
+                    "initial", title, (), ("operand", item.place, which), where, beside=state
                 )
             return self.operands[key]
-        place = ("operand", item.place, read.slot)
+        place = ("operand", item.place, which)
         return self.box("data", _unnamed(read.source), (), place, column)
 
 
@@ -492,9 +492,9 @@ def _unnamed(array: Any) -> str:
 # --------------------------------------------------------------------------------- initial states
 
 
-def _through_time(items: list[Item]) -> dict[tuple[Hashable, int], Hashable]:
+def _through_time(items: list[Item]) -> dict[tuple[Hashable, Hashable], Hashable]:
     """The place of the state that a slot of a place reads of an earlier step."""
-    found: dict[tuple[Hashable, int], Hashable] = {}
+    found: dict[tuple[Hashable, Hashable], Hashable] = {}
     for item in items:
         for read in item.reads:
             x, slot = read.source, (item.place, read.slot)
@@ -505,7 +505,7 @@ def _through_time(items: list[Item]) -> dict[tuple[Hashable, int], Hashable]:
 
 
 def _initials(
-    items: list[Item], before: dict[tuple[Hashable, int], Hashable], folded: bool
+    items: list[Item], before: dict[tuple[Hashable, Hashable], Hashable], folded: bool
 ) -> dict[Item, Hashable]:
     """The leaves that stand in for the step before the first, and the place they stand in for."""
     found: dict[Item, Hashable] = {}
@@ -513,7 +513,7 @@ def _initials(
              if item.step is not None and item.name and not item.leaf}  # fmt: skip
     lags = {(item.place, read.slot): abs(read.lag) for item in items for read in item.reads
             if read.lag and not item.gap}  # fmt: skip
-    times: Counter[tuple[Item, Hashable, int]] = Counter()
+    times: Counter[tuple[Item, Hashable, Hashable]] = Counter()
     for item in items:
         for read in item.reads:
             if isinstance(read.source, Item) and read.source.leaf and item.step is not None:
