@@ -10,11 +10,13 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw.cells import contract
+from tinygrad_rnn.draw.columns import LEFT
+from tinygrad_rnn.draw.folded import of_fold
 from tinygrad_rnn.draw.grid import arrange
-from tinygrad_rnn.draw.items import of_fold, of_recording
 from tinygrad_rnn.draw.options import Options
+from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
-from tinygrad_rnn.draw.scene import LEFT, Scene, compose
+from tinygrad_rnn.draw.scene import Scene, compose
 from tinygrad_rnn.engine.record import history
 
 from .test_draw_scene import faults, find, labels, lecture, two_layers

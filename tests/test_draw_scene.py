@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.draw.columns import ABOVE, LEFT
 from tinygrad_rnn.draw.grid import arrange
-from tinygrad_rnn.draw.items import of_recording
 from tinygrad_rnn.draw.options import Options
+from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
-from tinygrad_rnn.draw.scene import ABOVE, LEFT
 from tinygrad_rnn.draw.scene import compose as of_items
 from tinygrad_rnn.draw.words import at_step, base_of, names_of
 from tinygrad_rnn.engine.record import history

@@ -14,9 +14,10 @@ from .annotate import annotate as write_numbers
 from .cells import contract
 from .describe import describe, titles
 from .dot import dot
+from .folded import of_fold
 from .grid import arrange
-from .items import of_fold, of_recording
 from .options import check
+from .recorded import of_recording
 from .render import GraphvizNotFound
 from .routes import route
 from .scene import Scene, compose

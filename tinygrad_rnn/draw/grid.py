@@ -15,7 +15,8 @@ from itertools import pairwise
 from math import fsum
 
 from ..fold.places import heights
-from .scene import ABOVE, LEFT, Box, Column, Scene
+from .columns import ABOVE, LEFT, Column
+from .scene import Box, Scene
 
 GAP = 22.0  # between boxes of a row
 LANE = 14.0  # the width of a line that passes through a row

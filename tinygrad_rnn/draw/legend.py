@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .scene import LEFT, PALETTE, Box, Scene
+from .columns import LEFT
+from .scene import PALETTE, Box, Scene
 from .words import width_of
 
 MEANING = {

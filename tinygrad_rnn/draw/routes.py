@@ -16,9 +16,10 @@ from collections.abc import Hashable
 from itertools import pairwise
 from math import fsum, hypot
 
+from .columns import ABOVE, LEFT, Column
 from .curves import Point, bend, between, edge_y, rounded, towards
 from .grid import Stage
-from .scene import ABOVE, CIRCLE, LEFT, Box, Column, Line, Scene, said
+from .scene import CIRCLE, Box, Line, Scene, said
 from .words import width_of
 
 CHANNEL = 38.0  # the height of a channel with at most one track
