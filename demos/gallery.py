@@ -13,44 +13,38 @@ from pathlib import Path
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw import Picture
 from tinygrad_rnn.draw.networks import NETWORKS, rnn
+from tinygrad_rnn.engine.record import history
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 DPI = 115
 
 
+def parameters(L: tg.Tensor) -> dict[str, tg.Parameter]:
+    """The parameters of a loss, by name."""
+    return {x.name or "": x for x in history(L) if isinstance(x, tg.Parameter)}
+
+
 def gradients() -> Picture:
     """Two steps, and the recorded backward pass."""
     L = rnn(2)
-    weights = [x for box in ("V", "W", "U") for x in parameters(L) if x.name == box]
+    weights = [parameters(L)[name] for name in ("V", "W", "U")]
     return tg.draw([L, *tg.grad(L, weights, create_graph=True)])
 
 
 def path() -> Picture:
     """One of the ways that the gradient takes from the loss to W."""
     L = rnn(4)
-    (W,) = (x for x in parameters(L) if x.name == "W")
-    way = next(way for way in tg.bptt.paths(L, W) if way.steps == [4, 3, 2])
-    return tg.draw(L, highlight=way)
+    ways = tg.bptt.paths(L, parameters(L)["W"])
+    return tg.draw(L, highlight=next(way for way in ways if way.steps == [4, 3, 2]))
 
 
 def numbers() -> Picture:
     """What each use of W contributes, and how large the Jacobians between the states are."""
     L = rnn(4)
-    (W,) = (x for x in parameters(L) if x.name == "W")
-    states = [x for x in history(L) if x.name == "h" and x.requires_grad]
-    return tg.draw(L, annotate=[tg.bptt.contributions(L, W), tg.bptt.jacobians(states)])
-
-
-def history(L: tg.Tensor) -> list[tg.Tensor]:
-    """What a loss was computed from, oldest first."""
-    from tinygrad_rnn.engine.record import history
-
-    return [node for node in history(L) if isinstance(node, tg.Tensor)]
-
-
-def parameters(L: tg.Tensor) -> list[tg.Tensor]:
-    """The parameters of a loss."""
-    return [x for x in history(L) if x.requires_grad and x.primitive is None]
+    tensors = [x for x in history(L) if isinstance(x, tg.Tensor)]
+    states = [x for x in tensors if x.name == "h" and x.requires_grad]
+    terms = tg.bptt.contributions(L, parameters(L)["W"])
+    return tg.draw(L, annotate=[terms, tg.bptt.jacobians(states)])
 
 
 PICTURES: dict[str, Callable[[], Picture]] = {

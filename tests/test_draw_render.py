@@ -1,4 +1,5 @@
 import os
+import re
 import stat
 import sys
 import time
@@ -215,6 +216,25 @@ def test_pictures_are_made(tmp_path, name):
     data = path.read_bytes()
     assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
     assert [p.name for p in folder.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["dot", "graphviz-pure"])
+def test_each_engine_draws_every_box_and_line(name, monkeypatch):
+    import shutil
+    import sysconfig
+
+    found = shutil.which(name) or shutil.which(name, path=sysconfig.get_path("scripts"))
+    if found is None:
+        pytest.skip(f"no {name}")
+    monkeypatch.setenv("GRAPHVIZ_DOT", found)
+    h = tg.tensor(np.ones(2), requires_grad=True, name="h")
+    for _ in tg.steps(range(3)):
+        h = np.tanh(h)
+    picture = draw(h, folded=True, backward=True, legend=True, show="gradients")
+    svg = picture._repr_svg_()
+    assert svg.count('class="edge"') == picture.source.count(" -> ")
+    assert svg.count('class="node"') == len(re.findall(r"^\t[nkw]\d+ \[", picture.source, re.M))
+    assert "<title>black square: 1 step later</title>" in svg
 
 
 def test_dpi_sets_the_number_of_pixels(tmp_path):

@@ -167,7 +167,7 @@ def _draw_options(commands: Any) -> None:
     # fmt: off
     option("network", nargs="?", choices=NETWORKS, default="rnn", metavar="NETWORK",
            help=f"{', '.join(NETWORKS)} (default: rnn)")
-    option("--steps", type=_whole(1, 10**5), default=4, metavar="T",
+    option("--steps", type=_whole(1, 10**4), default=4, metavar="T",
            help="how many time steps are recorded (default: 4)")
     option("--folded", action="store_true", help="the loop instead of its steps")
     option("--ends", type=_whole(1), nargs=2, metavar=("A", "B"),

@@ -1,5 +1,10 @@
-"""Pictures of recordings: scene (what is shown), grid and routes (where), dot (as text), render (as
-file)."""
+"""Pictures of recordings: what a value was computed from, step by step or as a loop.
+
+recorded or folded (items: what is drawn) → cells (or fewer of them) → scene (boxes and lines) →
+annotate (numbers on lines) → grid and routes (where) → labels, look, legend, dot (as text) →
+render (as a file), describe (in words). Options are checked in options.py. Nothing here changes a
+recording or computes a gradient.
+"""
 
 from __future__ import annotations
 

@@ -83,13 +83,11 @@ class Items:
     """All that is drawn, sources before their readers.
 
     steps: the first step of each loop and its last.
-    hidden: how many steps of a loop are left out; 0 if it is whole.
     """
 
     items: list[Item]
     loops: Loops
     steps: dict[Any, tuple[int, int]]
-    hidden: int = 0
     folded: bool = False
 
 

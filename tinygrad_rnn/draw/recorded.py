@@ -95,9 +95,7 @@ class _Recording:
                 elif isinstance(x, Node) and x.step is not None and x in self.found:
                     # hidden, and reads what is shown
                     add_once(self.gap(x), Read(self.found[x], 0, lag=1, times=0))
-        most = max((item.gap for item in self.gaps.values()), default=0)
-        found = [*self.found.values(), *self.gaps.values()]
-        return Items(found, self.loops, self.steps, most)
+        return Items([*self.found.values(), *self.gaps.values()], self.loops, self.steps)
 
     def item(self, node: Node) -> Item:
         inside = tuple(self.members[node])
