@@ -19,6 +19,7 @@ from math import fsum, hypot
 from .columns import ABOVE, LEFT, Column
 from .curves import Point, bend, between, edge_y, rounded, towards
 from .grid import Stage
+from .ports import Side, fans, of_twins, of_wires
 from .scene import CIRCLE, Box, Line, Scene, said
 from .words import width_of
 
@@ -85,7 +86,7 @@ class _Router:
         self.place_parameters(plans)
         self.wires = self.corridors(plans)
         self.place_columns()
-        self.ports = self.assign_ports(plans)
+        self.assign_ports(plans)
         self.place_notes()
         for line, plan in plans.items():
             draw = {"straight": self.straight, "lane": self.lane, "wire": self.wire,
@@ -312,57 +313,26 @@ class _Router:
 
     # ------------------------------------------------------------------------------- the paths
 
-    def assign_ports(self, plans: dict[Line, Plan]) -> dict[Line, float]:
-        """How far beside the middle of its target each wire, or each of several alike, arrives."""
-        wires: dict[tuple[Box, bool], list[Line]] = {}
-        straight: dict[tuple[Box, bool], list[Line]] = {}
-        busy: dict[tuple[Box, bool], list[float]] = {}  # where straight lines come from or go to
+    def assign_ports(self, plans: dict[Line, Plan]) -> None:
+        """Where each line arrives: the ports from the middle of its target, the fans on it."""
+        wires: dict[Side, list[Line]] = {}
+        straight: dict[Side, list[Line]] = {}
+        busy: dict[Side, list[float]] = {}  # where straight lines come from or go to
         twins: dict[tuple[Box, Box], list[Line]] = {}
         for line, plan in plans.items():
-            below = line.source.row < line.target.row
+            source, target = line.source, line.target
             if plan.way == "wire":
                 if plan.into is not None:
-                    wires.setdefault((line.target, plan.into == line.target.row), []).append(line)
-            else:
-                twins.setdefault((line.source, line.target), []).append(line)
-                if line.source.row == line.target.row or plan.way == "loop":
-                    continue
-                straight.setdefault((line.target, below), []).append(line)
-                busy.setdefault((line.target, below), []).append(line.source.x - line.target.x)
-                busy.setdefault((line.source, not below), []).append(line.target.x - line.source.x)
-        ports: dict[Line, float] = {}
-        for (target, below), lines in wires.items():
-            lines.sort(key=lambda line: (line.source.x, line.source.y))
-            others = busy.get((target, below))
-            if others:
-                slanted = -1 if min(others) < -8 and max(others) <= 8 else 1
-                fromleft = [line for line in lines if line.source.x <= target.x]
-                fromright = [line for line in lines if line.source.x > target.x]
-                if slanted < 0:  # what is straight comes from the left: leave that side to it
-                    fromleft, fromright = [], lines
-                room = target.width / 2 - 6
-                if target.round and not fromright:  # no room for two on one side of a circle
-                    fromleft, fromright = fromleft[:1], fromleft[1:]
-                for side, group in ((-1, fromleft[::-1]), (1, fromright)):
-                    for i, line in enumerate(group):
-                        first = min(10.0, room)
-                        ports[line] = side * (first + (room - first) * i / max(len(group) - 1, 1))
-            else:
-                pitch = min(12.0, (target.width - 10) / len(lines))
-                for i, line in enumerate(lines):
-                    ports[line] = pitch * (i - (len(lines) - 1) / 2)
-        for lines in twins.values():
-            for i, line in enumerate(lines):
-                if len(lines) > 1:
-                    ports[line] = 12.0 / (len(lines) - 1) * i - 6
-        self.fans: dict[Line, float] = {}  # where on a box each of many lines arrives
-        for (target, _), lines in straight.items():
-            if len(lines) > 2 and not target.round:
-                lines.sort(key=lambda line: line.source.x)
-                pitch = min((target.width - 16) / (len(lines) - 1), 14.0)
-                for i, line in enumerate(lines):
-                    self.fans[line] = target.x + pitch * (i - (len(lines) - 1) / 2)
-        return ports
+                    wires.setdefault((target, plan.into == target.row), []).append(line)
+                continue
+            twins.setdefault((source, target), []).append(line)
+            if source.row != target.row and plan.way != "loop":
+                below = source.row < target.row
+                straight.setdefault((target, below), []).append(line)
+                busy.setdefault((target, below), []).append(source.x - target.x)
+                busy.setdefault((source, not below), []).append(target.x - source.x)
+        self.ports = of_wires(wires, busy) | of_twins(twins.values())
+        self.fans = fans(straight)
 
     def straight(self, line: Line, plan: Plan) -> list[Point]:
         a, b = line.source, line.target
