@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,19 @@ def test_many_steps_are_drawn_at_once() -> None:
     assert picture.source.count("\n") < 200
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_recording_of_100_000_nodes_is_drawn_in_seconds(folded: bool) -> None:
+    w = tg.Parameter(1.0, name="w")
+    h = tg.tensor(0.0, name="h")
+    for _ in tg.steps(range(50_000)):
+        h = np.tanh(w * h)
+    start = time.perf_counter()
+    picture = tg.draw(h, folded=folded)
+    assert time.perf_counter() - start < 30
+    assert ("t = 1 … 50000" if folded else "… 49995 steps …") in picture.source
+    assert picture.source.count("\n") < 60
+
+
 # --------------------------------------------------------------------------------------- the cells
 
 
@@ -246,6 +260,17 @@ def test_the_boxes_of_the_lecture() -> None:
     assert words["h₁", "h₂"] == words["h₀", "h₁"] == ["W"]
     assert words["h₁", "ŷ₁"] == ["U", "b_y"]
     assert words["ŷ₁", "L₁"] == words["y₁", "L₁"] == []
+
+
+def test_a_penalty_is_no_way_from_the_states() -> None:
+    W, U = tg.Parameter(np.eye(2), name="W"), tg.Parameter(np.eye(2), name="U")
+    x = tg.tensor(np.ones((1, 2)), name="x")
+    h = np.tanh(x @ W.T)
+    scene = scene_of(np.sum(h @ U) + 0.1 * np.sum(W * W), cells=True)
+    words = {(line.source.label[0], line.target.label): [word for word, _ in line.words]
+             for line in scene.lines}  # fmt: skip
+    assert words == {("x", "h"): ["W"], ("h", "+"): ["U"], ("W", "+"): []}
+    assert faults(scene) == []
 
 
 def test_the_cells_of_a_fold_are_a_loop_of_one_box() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .items import Item, Items, Read
+from .sums import is_sum
 
 
 def contract(items: Items) -> Items:
@@ -33,7 +34,7 @@ def contract(items: Items) -> Items:
                 reads.append(read)
             else:
                 reads += [_joined(part, read) for part in through[read.source]]
-        through[item] = reads if item.gap else _labelled(reads)
+        through[item] = reads if item.gap else _labelled(reads, is_sum(item.node))
     for item in kept:
         item.reads = through[item]
     left = [item for item in items.items if item in kept]
@@ -54,12 +55,17 @@ def _joined(part: Read, read: Read) -> Read:
     )
 
 
-def _labelled(reads: list[Read]) -> list[Read]:
-    """One read for each source and lag; parameters are labels of the value they meet."""
-    parameters = [r for r in reads if isinstance(r.source, Item) and r.source.parameter]
+def _labelled(reads: list[Read], adds: bool) -> list[Read]:
+    """One read for each source and lag; parameters are labels of the value they meet.
+
+    What adds a term that is made of parameters alone, such as a penalty, meets them by themselves.
+    """
+    weights = [r for r in reads if isinstance(r.source, Item) and r.source.parameter]
+    apart = [r for r in weights if adds and isinstance(r.slot, tuple)]
+    parameters = [r for r in weights if r not in apart]
     values: dict[tuple[int, int | None, str], Read] = {}
     for read in reads:
-        if read in parameters:
+        if read in weights:
             continue
         key = (id(read.source), read.lag, read.note)
         if key in values:
@@ -70,10 +76,10 @@ def _labelled(reads: list[Read]) -> list[Read]:
             values[key] = read
     found = list(values.values())
     if not found:
-        return parameters
+        return weights
     # In x V + h W + b_h, b_h goes with x; in h W, W with h and with the initial state.
     now = [i for i, read in enumerate(found) if read.lag == 0][:1] or range(len(found))
     for i in now:
         labels = dict.fromkeys([*found[i].labels, *(read.source for read in parameters)])
         found[i] = replace(found[i], labels=tuple(labels))
-    return found
+    return found + apart
