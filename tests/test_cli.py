@@ -459,3 +459,75 @@ def test_a_sample_can_neither_drive_a_terminal_nor_end_its_block():
     lines = shown.split("\n")
     assert all(line.startswith("    ") or not line for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+# ------------------------------------------------------------------------------------- drawing
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_picture_needs_no_options(folder, capsys):
+    from tinygrad_rnn.draw.render import find_engine
+
+    try:
+        find_engine()
+    except tinygrad_rnn.GraphvizNotFound:
+        pytest.skip("no Graphviz engine")
+    assert cli.main(["draw"]) == 0
+    assert capsys.readouterr().out == "rnn.png\n"
+    assert os.listdir() == ["rnn.png"]
+    assert Path("rnn.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("network", ["rnn", "lstm", "gru", "two-layers", "bidirectional"])
+@pytest.mark.parametrize("options", [[], ["--folded"], ["--detail", "cells", "--backward"]])
+def test_every_network_is_drawn_in_every_way(folder, network, options):
+    assert cli.main(["draw", network, "--steps", "3", "--out", "a.dot", *options]) == 0
+    text = Path("a.dot").read_text(encoding="utf-8")
+    assert ("one step later" in text) == ("--legend" in options)
+    assert ("t = 1 … 3" in text) == ("--folded" in options)
+    assert ("dir=back" in text) == ("--backward" in options)
+
+
+def test_the_command_draws_what_the_function_draws(folder):
+    from tinygrad_rnn.draw.networks import rnn
+
+    words = "--steps 30 --ends 2 1 --show shapes --show values --notation karpathy --legend"
+    words += " --direction up --theme print --title Steps --out a.dot"
+    assert cli.main(["draw", "rnn", *words.split()]) == 0
+    expected = tinygrad_rnn.draw(
+        rnn(30), "Steps", steps=(2, 1), show=("shapes", "values"), notation="karpathy",
+        legend=True, direction="up", theme="print",
+    )  # fmt: skip
+    assert Path("a.dot").read_text(encoding="utf-8") == expected.source
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["transformer"], "invalid choice: 'transformer'"),
+        (["--steps", "0"], "'0' should be from 1 to"),
+        (["--steps", "3", "--ends", "3", "2"], "asks for 5 steps .* has 3"),
+        (["--folded", "--ends", "1", "1"], "steps are those of the unrolled picture"),
+        (["--detail", "all"], "invalid choice: 'all'"),
+        (["--out", "a.gif"], r"'a.gif' ends in '.gif'; a picture is .png, .svg, .pdf or .dot"),
+        (["--out", "no/a.svg"], "there is no folder 'no'"),
+        (["--out", ""], "give the name of a file"),
+        (["--steps", "9", "--dpi", "9999"], "a PNG has at most 32,767"),
+    ],
+)
+def test_what_can_t_be_drawn_is_one_line_and_no_file(folder, capsys, words, said):
+    assert cli.main(["draw", *words]) == 2
+    assert re.search(said, one_line(capsys))
+    assert os.listdir() == []
+
+
+def test_without_an_engine_the_text_is_there(folder, capsys, monkeypatch):
+    monkeypatch.setenv("GRAPHVIZ_DOT", "/no/such/program")
+    assert cli.main(["draw", "--out", "a.png"]) == 2
+    assert "The DOT text is saved as 'a.dot'" in one_line(capsys)
+    assert os.listdir() == ["a.dot"]
