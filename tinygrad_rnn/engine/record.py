@@ -323,7 +323,7 @@ def released(node: Node) -> str:
     when = f" of time step {node.step}" if node.step is not None else ""
     return (
         "the graph was released by an earlier backward pass; the first released node is "
-        f"{made}{when}. To go through a graph twice, pass retain_graph=True the first time; to draw "
-        "or study it, do so before. To carry a state into the next chunk, cut it off first: "
+        f"{made}{when}. To go through a graph twice, pass retain_graph=True the first time; to "
+        "draw or study it, do so before. To carry a state into the next chunk, cut it off first: "
         "state = state.detach()"
     )
