@@ -293,8 +293,13 @@ def two_drawings(demo: Demo, steps: Callable[[int], Steps]) -> None:
         "Folded, a line of code is one node, with all its steps. The two recordings fold to "
         f"the same loop: {loops[3] == loops[30]}."
     )
+    demo.say(
+        "The drawings: unfolded_2.png and unfolded_4.png, a column for each step; folded.png, the "
+        "loop for any T, where what enters the black square comes out one step later."
+    )
     for T in (2, 4):
         demo.draw(f"unfolded_{T}.png", steps(T).L)
+    demo.draw("folded.png", steps(4).L, folded=True)
 
 
 def sum_of_losses(demo: Demo, s: Steps) -> None:
