@@ -271,7 +271,8 @@ class Steps:
         h_0 = tg.tensor(h.data, requires_grad=True, name="h")
         word, y = tg.tensor(words, name="word"), tg.tensor(self.y, name="y")
         self.states, self.losses = run(self.network, word, y, h_0)
-        self.L = tg.add_n(self.losses)
+        L = tg.add_n(self.losses)  # the drawings take its name from this line
+        self.L = L
 
     @property
     def by_hand(self) -> tuple[Array, Array, Array]:

@@ -32,7 +32,7 @@ from .words import (
 )
 
 PALETTE = (  # Okabe and Ito, distinct to colour-blind readers; for their yellow, a grey
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000",
 )  # fmt: skip
 
 HEIGHT = 28.0  # of a box, in points
