@@ -107,6 +107,7 @@ class Line:
     adjoint: bool = False  # whether the gradient's way back is drawn beside it
     width: float = 0.0  # in points; 0 is as its kind has it
     path: list[tuple[float, float]] = field(default_factory=list)
+    back: list[tuple[float, float]] = field(default_factory=list)  # the path of the adjoint
 
 
 def said(line: Line) -> str:
@@ -155,6 +156,7 @@ class Scene:
             box.width, box.height = box.height, box.width
         for line in self.lines:
             line.path = [(y, x) for x, y in line.path]
+            line.back = [(y, x) for x, y in line.back]
         for note in self.notes:
             note.x, note.y = note.y - note.width / 2, note.x
 
