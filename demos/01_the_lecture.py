@@ -271,7 +271,8 @@ class Steps:
         h_0 = tg.tensor(h.data, requires_grad=True, name="h")
         word, y = tg.tensor(words, name="word"), tg.tensor(self.y, name="y")
         self.states, self.losses = run(self.network, word, y, h_0)
-        self.L = tg.add_n(self.losses)
+        L = tg.add_n(self.losses)  # the drawings take its name from this line
+        self.L = L
 
     @property
     def by_hand(self) -> tuple[Array, Array, Array]:
@@ -293,8 +294,13 @@ def two_drawings(demo: Demo, steps: Callable[[int], Steps]) -> None:
         "Folded, a line of code is one node, with all its steps. The two recordings fold to "
         f"the same loop: {loops[3] == loops[30]}."
     )
+    demo.say(
+        "The drawings: unfolded_2.png and unfolded_4.png, a column for each step; folded.png, the "
+        "loop for any T, where what enters the black square comes out one step later."
+    )
     for T in (2, 4):
         demo.draw(f"unfolded_{T}.png", steps(T).L)
+    demo.draw("folded.png", steps(4).L, folded=True)
 
 
 def sum_of_losses(demo: Demo, s: Steps) -> None:

@@ -81,10 +81,10 @@ class Demo:
         make().savefig(self.out / name)
         self._saved.append(name)
 
-    def draw(self, name: str, root: tg.Tensor, title: str | None = None) -> None:
+    def draw(self, name: str, root: tg.Tensor, folded: bool = False) -> None:
         """Save the drawing of a recording, if there is a Graphviz engine."""
         try:
-            tg.draw(root, title).save(self.out / name)
+            tg.draw(root, folded=folded).save(self.out / name)
         except tg.GraphvizNotFound:
             remedy = "there is no Graphviz engine (pip install graphviz-pure)"
             self._missing.setdefault(remedy, []).append(name)

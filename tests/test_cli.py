@@ -13,6 +13,7 @@ import pytest
 
 import tinygrad_rnn
 from tinygrad_rnn import cli
+from tinygrad_rnn.draw import Picture
 from tinygrad_rnn.progress import Progress
 from tinygrad_rnn.study import job, plots, report
 from tinygrad_rnn.study import network as study
@@ -20,7 +21,8 @@ from tinygrad_rnn.study import network as study
 PLOTS = ["contributions.png", "decay.png", "triangles.png"]
 WORDS = "to be or not to be, that is the question\n\twhether `tis *nobler* in the mind | \n" * 40
 QUICK = ["--updates", "4", "--hidden", "8"]
-ALL_FILES = sorted([*PLOTS, "network.npz", "report.md", "unrolled.png"])
+FILES = ["folded.png", "network.npz", "report.md", "unrolled.png"]
+ALL_FILES = sorted([*PLOTS, *FILES])
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(tinygrad_rnn.__file__).parents[1])}
 
 
@@ -56,11 +58,12 @@ def one_line(capsys):
 # ----------------------------------------------------------------------------------- the job
 
 
-def test_the_job_leaves_a_report_a_picture_and_the_weights(book, capsys):
+def test_the_job_leaves_a_report_pictures_and_the_weights(book, capsys):
     assert cli.main(["study", book, "--prefix", "to be", "--out", "a/b c", *QUICK]) == 0
     out = Path("a/b c")
-    assert sorted(os.listdir(out)) == ["network.npz", "report.md", "unrolled.png"]
-    assert (out / "unrolled.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(os.listdir(out)) == FILES
+    for picture in ("unrolled.png", "folded.png"):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
     weights = np.load(out / "network.npz", allow_pickle=False)
     assert sorted(weights.files) == ["U", "V", "W", "b_h", "b_y", "characters"]
     characters = str(weights["characters"])
@@ -68,7 +71,7 @@ def test_the_job_leaves_a_report_a_picture_and_the_weights(book, capsys):
     assert weights["V"].shape == (len(characters) + 1, 8)
 
     words = (out / "report.md").read_text(encoding="utf-8")
-    assert "](unrolled.png)" in words
+    assert words.count("](unrolled.png)") == words.count("](folded.png)") == 1
     said = capsys.readouterr().out
     for row in ("uniform", "unigram", "bigram", "trigram", "network"):
         (loss,) = re.findall(rf"^\| {row} \|.* ([\d.]+) \| [\d.]+ \|$", words, re.MULTILINE)
@@ -126,14 +129,34 @@ def test_without_a_graphviz_engine_the_rest_is_there_and_the_remedy(book, capsys
     monkeypatch.setenv("GRAPHVIZ_DOT", "/no/such/program")
     assert cli.main(["study", book, *QUICK]) == 0
     assert sorted(os.listdir("study")) == [
-        "network.npz", "report.md", "unrolled.dot", "unrolled.png",
+        "folded.dot", "network.npz", "report.md", "unrolled.dot", "unrolled.png",
     ]  # fmt: skip
     assert Path("study/unrolled.png").read_bytes() == b"mine"
     words = Path("study/report.md").read_text(encoding="utf-8")
     assert "![" not in words
     assert "pip install graphviz-pure" in words
     assert "pip install graphviz-pure" in " ".join(capsys.readouterr().out.split())
-    assert "digraph" in Path("study/unrolled.dot").read_text(encoding="utf-8")
+    for name in ("unrolled.dot", "folded.dot"):
+        assert "digraph" in Path("study", name).read_text(encoding="utf-8")
+        assert f"]({name})" in words
+
+
+def test_if_one_picture_fails_the_report_has_the_text_of_both(book, monkeypatch):
+    save = Picture.save
+
+    def failing(picture, path, dpi=150):
+        if Path(path).name == "folded.png":
+            raise RuntimeError("the engine failed")
+        return save(picture, path, dpi)
+
+    monkeypatch.setattr(Picture, "save", failing)
+    assert cli.main(["study", book, *QUICK]) == 0
+    assert sorted(os.listdir("study")) == [
+        "folded.dot", "network.npz", "report.md", "unrolled.dot",
+    ]  # fmt: skip
+    words = Path("study/report.md").read_text(encoding="utf-8")
+    assert "the engine failed" in words
+    assert "![" not in words
 
 
 def test_what_each_step_contributed_is_in_the_report_with_pictures(book, matplotlib, capsys):
@@ -155,7 +178,7 @@ def test_what_each_step_contributed_is_in_the_report_with_pictures(book, matplot
 
 def test_what_each_step_contributed_is_in_the_report_as_text_without_matplotlib(book, capsys):
     assert cli.main(["study", book, *QUICK]) == 0
-    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.png"]
+    assert sorted(os.listdir("study")) == FILES
     words = Path("study/report.md").read_text(encoding="utf-8")
     section = words.split("## What each step contributed")[1].split("\n## ")[0]
     assert section.count("pip install matplotlib") == 1
@@ -341,7 +364,7 @@ def test_ctrl_c_in_training_keeps_what_was_learned(book, capsys, monkeypatch):
     assert "interrupted after 3 of 1,000,000 updates" in one_line(capsys)
     words = Path("study/report.md").read_text(encoding="utf-8")
     assert "**Interrupted** after 3 of 1,000,000 updates" in words
-    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.png"]
+    assert sorted(os.listdir("study")) == FILES
 
 
 def test_ctrl_c_while_plots_are_made_leaves_nothing(book, matplotlib, capsys, monkeypatch):

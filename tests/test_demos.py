@@ -20,7 +20,7 @@ PLOTS = {
     "03_truncation": ["bias.png", "masks.png"],
     "04_forward_or_backward": ["costs.png"],
 }
-DRAWINGS = ["unfolded_2", "unfolded_4"]  # of the first
+DRAWINGS = ["folded", "unfolded_2", "unfolded_4"]  # of the first
 EXACT = 1e-12
 
 
@@ -94,6 +94,7 @@ def test_the_lecture_has_its_thirteen_points_in_order(ran: dict[str, Ran]) -> No
     (_, short, places), (_, long, same_places) = demo.rows("steps T")
     assert int(short) < int(long)
     assert places == same_places
+    assert re.search(r"unfolded_4\.png.*\bfolded\.png", demo.said)
     right, baseline = demo.numbers(r"(\d+) of 21\b")
     assert right > baseline
 

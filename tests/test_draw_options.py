@@ -15,6 +15,7 @@ from tinygrad_rnn.draw.cells import contract
 from tinygrad_rnn.draw.dot import dot
 from tinygrad_rnn.draw.folded import of_fold
 from tinygrad_rnn.draw.grid import arrange
+from tinygrad_rnn.draw.networks import NETWORKS, rnn
 from tinygrad_rnn.draw.options import check
 from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
@@ -95,6 +96,45 @@ def test_no_gradient_passes_a_cut() -> None:
     time = [line for line in scene.lines if line.kind == "time"]
     assert [(line.source.label[1], line.adjoint) for line in time] == [
         ("₁", True), ("₂", False), ("₃", True)]  # fmt: skip
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("detail", ["operations", "cells"])
+@pytest.mark.parametrize("name", [*NETWORKS, "cut"])
+def test_the_way_back_runs_through_no_box(name: str, detail: str, turned: bool) -> None:
+    T = 6 if detail == "cells" else 3
+    L = NETWORKS[name](T) if name in NETWORKS else rnn(T, cut=2)
+    for folded in (False, True):
+        scene = scene_of(L, backward=True, detail=detail, folded=folded)
+        if turned:
+            scene.turn()
+        route(scene, arrange(scene))
+        if turned:
+            scene.turn()
+        assert any(line.back for line in scene.lines)
+        assert all(bool(line.back) == line.adjoint for line in scene.lines)
+        assert faults(scene) == []
+
+
+def test_a_flat_way_back_arrives_at_the_edge_that_the_line_leaves() -> None:
+    scene = scene_of(rnn(6, cut=2), backward=True, detail="cells")
+    route(scene, arrange(scene))
+    for line in scene.lines:
+        if line.target.kind == "total":
+            loss, (x, y) = line.source, line.back[0]
+            assert y == pytest.approx(loss.y + loss.height / 2)
+            assert abs(x - loss.x) < loss.width / 2 - 4
+
+
+def test_the_check_for_faults_finds_a_way_back_through_a_box() -> None:
+    scene = scene_of(rnn(3), backward=True, detail="cells")
+    route(scene, arrange(scene))
+    line = next(line for line in scene.lines if line.target.kind == "total")
+    line.back = [(x, y - 20) for x, y in line.back]
+    line.back[0] = (line.back[0][0], line.source.y)
+    y_2 = find(scene, "y₂")
+    line.back[-1] = (y_2.x, y_2.y)
+    assert any("goes through" in fault for fault in faults(scene))
 
 
 @pytest.mark.parametrize("every", [1, 2])

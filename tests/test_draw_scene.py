@@ -179,6 +179,10 @@ def faults(scene):
                 margin = 2.5 if box in (line.source, line.target) else 0.5
                 if inside(box, x, y, margin):
                     found.append((line.source.label, line.target.label, "run through", box.label))
+        for x, y in points(line.back):  # it ends under its own boxes
+            for box in set(scene.boxes) - {line.source, line.target}:
+                if inside(box, x, y, 0.5):
+                    found.append((line.target.label, line.source.label, "goes through", box.label))
     return found
 
 

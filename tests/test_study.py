@@ -159,11 +159,15 @@ def test_a_wrong_derivation_does_not_agree(monkeypatch, spoil):
     assert not study.four_steps(small_network(K=5), corpus).agree()
 
 
-def test_the_picture_shows_four_steps_and_each_parameter_once():
-    source = study.four_steps(small_network(K=5), corpus_of("abcd" * 300)).picture.source
-    assert "h₄" in source
-    assert "h₅" not in source
-    assert source.count("5×6  ×4") + source.count("5×6 ×4") <= 1
+def test_the_pictures_show_four_steps_and_each_parameter_once():
+    pictures = study.four_steps(small_network(K=5), corpus_of("abcd" * 300)).pictures
+    unrolled, folded = (pictures[name].describe() for name in ("unrolled", "folded"))
+    assert "state h₄" in unrolled
+    assert "h₅" not in unrolled
+    assert "t = 1 … 4" in folded
+    assert folded.count("state hₜ") == folded.count("black square") == 1
+    for words in (unrolled, folded):
+        assert words.count("5×6  ×4") == 1
 
 
 def test_training_carries_the_state_over_and_cuts_its_history(monkeypatch):

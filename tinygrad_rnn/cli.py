@@ -28,7 +28,7 @@ STUDY = """\
 Train the lecture's simple recurrent network on the characters of a text, and
 study it: how well it predicts held-out text, against exact n-gram models; what
 it writes; whether its gradient is the one that the derivation of BPTT by hand
-gives; its picture, unrolled in time; and what each step contributed to its
+gives; its pictures, unrolled and folded; and what each step contributed to its
 gradient. Takes about half a minute. Ctrl-C ends the training early, and the
 report is on what was learned so far.
 """

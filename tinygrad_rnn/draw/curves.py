@@ -7,6 +7,7 @@ from math import hypot, sqrt
 from .scene import Box
 
 BEND = 7.0  # the radius of a corner
+STEP = 11.0  # how far a flat way back is from the other where it arrives
 
 Point = tuple[float, float]
 
@@ -44,10 +45,13 @@ def bend(a: Point, b: Point) -> list[Point]:
     return [(a[0], middle), (b[0], middle), b]
 
 
-def aside(path: list[Point], source: Box, by: float) -> list[Point]:
-    """The path beside a path that begins at a box, with its own place at the edge of the box."""
+def aside(path: list[Point], source: Box, by: float, crowded: bool) -> list[Point]:
+    """The path beside a path that begins at a box, with its own place at the edge of the box.
+
+    crowded: whether something stands beside the end of the path, where it comes from.
+    """
     if len(path) == 4:
-        return _aside_straight(path[0], path[-1], source, by)
+        return _aside_straight(path[0], path[-1], source, by, crowded)
     moved = [(x - by, y - by) for x, y in path]
     for end, near in ((0, 1), (-1, -2)):
         (x, y), (near_x, near_y) = path[end], path[near]
@@ -58,18 +62,31 @@ def aside(path: list[Point], source: Box, by: float) -> list[Point]:
     return moved
 
 
-def _aside_straight(a: Point, b: Point, source: Box, by: float) -> list[Point]:
+def _aside_straight(a: Point, b: Point, source: Box, by: float, crowded: bool) -> list[Point]:
     across, up = b[0] - a[0], b[1] - a[1]
     length = hypot(across, up) or 1.0
+    onward = (6 * across / length, 6 * up / length)  # under the box
     if abs(up) > length / 5:  # along the edge, towards its middle
         by = min(by * length / abs(up), 16.0) * (-1 if source.x < a[0] - 1 else 1)
-        start, end = (a[0] + by, a[1]), (b[0] + by, b[1])
-    else:
+        x = a[0] + by if source.round else _on(source, a[0] + by)
+        start, end = (x, a[1]), (b[0] + by, b[1])
+    elif abs(up) < 1:
         start, end = (a[0], a[1] - by), (b[0], b[1] - by)
-        if up > 0:  # it leaves flatly at a corner: this one at the side below
-            start = (source.x + (1 if across > 0 else -1) * source.width / 2, a[1] - 2 * by)
-    end = (end[0] + 6 * across / length, end[1] + 6 * up / length)  # on, under the box
+    else:  # too flat to be told from the other: on its far side, and upright where it arrives
+        side = 1 if up > 0 else -1
+        x = _on(source, a[0] - (STEP if across > 0 else -STEP))
+        y = edge_y(source, x, side)
+        rise = 0.0 if crowded else side * by
+        end = (b[0] + onward[0], b[1] + onward[1] + rise)
+        return rounded([(x, y), (x, y + side * STEP), end])
+    end = (end[0] + onward[0], end[1] + onward[1])
     return [start, *_segment(start, end)]
+
+
+def _on(box: Box, x: float) -> float:
+    """The place next to x that is on an edge of a box, and not on its corners."""
+    room = box.width / 2 - 5
+    return max(min(x, box.x + room), box.x - room)
 
 
 def between(a: Point, b: Point, part: float) -> Point:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from math import hypot
 
-from .curves import Point, aside
+from .curves import Point
 from .labels import Label, labels
 from .legend import Sample, legend
 from .look import GREY, Attributes, of_adjoint, of_box, of_line, of_words
@@ -18,7 +18,6 @@ from .scene import SMALL, Box, Line, Note, Scene
 from .words import printable
 
 _ARROW = 6.0
-_ASIDE = 4.5  # from a line to that of its adjoint
 
 
 def dot(scene: Scene, options: Options) -> str:
@@ -44,9 +43,7 @@ def dot(scene: Scene, options: Options) -> str:
         graph.edge(*ends, **of_line(line, theme, faded), pos=_forward(line.path))
         if line.adjoint:
             back = of_adjoint(line, theme, faded)
-            graph.edge(
-                *ends, dir="back", **back, pos=_backward(aside(line.path, line.source, _ASIDE))
-            )
+            graph.edge(*ends, dir="back", **back, pos=_backward(line.back))
     notes: list[Note | Label] = [*scene.notes, *labels(scene.lines)]
     for i, note in enumerate(notes, 1):
         graph.node(f"w{i}", **_note(note, theme, pale))

@@ -17,7 +17,7 @@ from itertools import pairwise
 from math import fsum, hypot
 
 from .columns import ABOVE, LEFT, Column
-from .curves import Point, bend, between, edge_y, rounded, towards
+from .curves import Point, aside, bend, between, edge_y, rounded, towards
 from .grid import Stage
 from .ports import Side, fans, of_twins, of_wires
 from .scene import CIRCLE, Box, Line, Scene, said
@@ -27,6 +27,7 @@ CHANNEL = 38.0  # the height of a channel with at most one track
 TRACK = 9.0  # from track to track
 CLEAR = 19.0  # from the topmost track to the row above it
 CORRIDOR = 30.0
+ASIDE = 4.5  # from a line to that of its adjoint
 WORDS = 20.0  # more for a channel in which a line has words
 
 
@@ -92,6 +93,9 @@ class _Router:
             draw = {"straight": self.straight, "lane": self.lane, "wire": self.wire,
                     "loop": self.loop}[plan.way]  # fmt: skip
             line.path = draw(line, plan)
+            if line.adjoint:
+                beside = self.previous if line.path[-1][0] > line.path[0][0] else self.next
+                line.back = aside(line.path, line.source, ASIDE, line.target in beside)
 
     # ------------------------------------------------------------------------------ which way
 

@@ -32,7 +32,7 @@ from .words import (
 )
 
 PALETTE = (  # Okabe and Ito, distinct to colour-blind readers; for their yellow, a grey
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000",
 )  # fmt: skip
 
 HEIGHT = 28.0  # of a box, in points
@@ -107,6 +107,7 @@ class Line:
     adjoint: bool = False  # whether the gradient's way back is drawn beside it
     width: float = 0.0  # in points; 0 is as its kind has it
     path: list[tuple[float, float]] = field(default_factory=list)
+    back: list[tuple[float, float]] = field(default_factory=list)  # the path of the adjoint
 
 
 def said(line: Line) -> str:
@@ -155,6 +156,7 @@ class Scene:
             box.width, box.height = box.height, box.width
         for line in self.lines:
             line.path = [(y, x) for x, y in line.path]
+            line.back = [(y, x) for x, y in line.back]
         for note in self.notes:
             note.x, note.y = note.y - note.width / 2, note.x
 

@@ -44,8 +44,9 @@ from .network import (
 
 INTERRUPTED = 130
 SAMPLE = 400  # characters
-PICTURE, DOT, WEIGHTS, REPORT = "unrolled.png", "unrolled.dot", "network.npz", "report.md"
-FILES = PICTURE, DOT, "triangles.png", "contributions.png", "decay.png", WEIGHTS, REPORT
+WEIGHTS, REPORT = "network.npz", "report.md"
+DRAWINGS = "unrolled.png", "unrolled.dot", "folded.png", "folded.dot"
+FILES = *DRAWINGS, "triangles.png", "contributions.png", "decay.png", WEIGHTS, REPORT
 DEFAULT_UPDATES = 2500
 
 
@@ -139,7 +140,8 @@ def run(options: Options) -> int:
             files = [name for name in FILES if (folder / name).exists() and name != REPORT]
     for remedy in missing:
         _say("\n" + report.sentence(remedy))
-    _say(f"\nWritten: {options.out / REPORT}, and beside it\n  {', '.join(files)}")
+    beside = textwrap.fill(", ".join(files), 80, initial_indent="  ", subsequent_indent="  ")
+    _say(f"\nWritten: {options.out / REPORT}, and beside it\n{beside}")
     if not four.agree():
         print(f"tinygrad-rnn: backward() and by hand: {report.verdict(four)}", file=sys.stderr)
         return 1
@@ -185,35 +187,38 @@ def _train(network: Network, corpus: text.Corpus, updates: int) -> tuple[list[fl
 
 def _save(found: report.Findings, options: Options, folder: Path) -> list[str]:
     """Write the files. Returns what to do about pictures that are not there, a sentence each."""
-    undrawn = _draw(found.four.picture, folder)
+    undrawn = _draw(found.four.pictures, folder)
     unplotted = _plot(found.each, folder)
-    picture = None if undrawn else PICTURE
-    words = report.markdown(found, options.command(), picture, undrawn, unplotted)
+    words = report.markdown(found, options.command(), undrawn, unplotted)
     # A command line may hold bytes that are no text; a path of such bytes is in the report.
     (folder / REPORT).write_text(words, encoding="utf-8", errors="replace")
     characters = np.array(found.corpus.vocabulary.characters)
     weights: dict[str, Any] = found.network.arrays()
     np.savez(folder / WEIGHTS, characters=characters, **weights)
-    missing = [f"There is no picture of the four steps: {undrawn}."] if undrawn else []
+    missing = [f"There are no pictures of the four steps: {undrawn}."] if undrawn else []
     if unplotted:
         missing.append(f"There are no pictures of what each step contributed: {unplotted}.")
     return missing
 
 
-def _draw(picture: Picture, folder: Path) -> str:
-    """Save the picture, or its DOT text and return what to do to have a picture."""
+def _draw(pictures: dict[str, Picture], folder: Path) -> str:
+    """Save the pictures, or the DOT text of all and return what to do to have them."""
     try:
-        picture.save(folder / PICTURE)
+        for name, picture in pictures.items():
+            picture.save(folder / f"{name}.png")
     except GraphvizNotFound:
+        commands = [f"dot -Kneato -n2 -Tpng {name}.dot -o {name}.png" for name in pictures]
         remedy = (
             "no Graphviz engine was found; pip install graphviz-pure, or install Graphviz, "
-            f"then dot -Kneato -n2 -Tpng {DOT} -o {PICTURE}"
+            f"then {' and '.join(commands)}"
         )
     except RuntimeError as error:  # the engine failed
         remedy = str(error)
     else:
         return ""
-    picture.save(folder / DOT)
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").unlink(missing_ok=True)
+        picture.save(folder / f"{name}.dot")
     return remedy
 
 

@@ -191,7 +191,7 @@ class FourSteps:
     loss: float  # L, in nats
     by_backward: dict[str, Array]
     by_hand: dict[str, Array]
-    picture: Picture
+    pictures: dict[str, Picture]  # unrolled, and folded
 
     def differences(self) -> dict[str, float]:
         """The largest difference between the two, for each parameter."""
@@ -212,14 +212,15 @@ def four_steps(network: Network, corpus: Corpus) -> FourSteps:
     x, y = network.one_hot(ids[:-1]), tg.tensor(ids[1:], name="y")
 
     L, _ = network.forward(x, y, h)
-    picture = tg.draw(L)  # now: backward() releases the recording
+    # Now: backward() releases the recording.
+    pictures = {"unrolled": tg.draw(L), "folded": tg.draw(L, folded=True)}
     L.backward()
     named = network.named_parameters()
     by_backward = {name: p.grad.data for name, p in named if p.grad is not None}
 
     loss, gradients = by_hand.backward(x.data, y.data, h.data, **network.arrays())
     text = corpus.vocabulary.decode(ids[:, 0])
-    return FourSteps(text, loss, by_backward, gradients, picture)
+    return FourSteps(text, loss, by_backward, gradients, pictures)
 
 
 def _before_the_held_out_text(network: Network, corpus: Corpus) -> tuple[Network, tg.Tensor]:

@@ -198,13 +198,11 @@ def quoted(sample: str, width: int = 76) -> str:
     return textwrap.indent("\n".join(lines), "    ")
 
 
-def markdown(
-    found: Findings, command: str, picture: str | None, remedy: str = "", unplotted: str = ""
-) -> str:
+def markdown(found: Findings, command: str, undrawn: str = "", unplotted: str = "") -> str:
     """The report.
 
     command: what was typed.
-    picture: the file name of the picture; None if there is none, and `remedy` says how to get it.
+    undrawn: how to get the pictures of the four steps, if there are none.
     unplotted: how to get the plots, if there are none.
     """
     four = found.four
@@ -214,15 +212,20 @@ def markdown(
         if found.updates < found.planned
         else ""
     )
-    shown = (
-        f"![Four time steps of the network, unrolled]({picture})"
-        if picture
-        else f"There is no picture, but its text, [unrolled.dot](unrolled.dot): {_plain(remedy)}"
+    unrolled, folded = (
+        "![Four time steps of the network, unrolled](unrolled.png)",
+        "![The network as its loop](folded.png)",
     )
+    if undrawn:
+        unrolled, folded = (
+            "There are no pictures, but their text, [unrolled.dot](unrolled.dot) and "
+            f"[folded.dot](folded.dot): {_plain(undrawn)}",
+            "The text of this one is [folded.dot](folded.dot).",
+        )
     pairs = ", ".join(f"{x!r} → {y!r}" for x, y in pairwise(four.text))
     given = len(found.prefix)
     return f"""\
-# A recurrent network, its gradient and its picture
+# A recurrent network, its gradient and its pictures
 
 {stopped}The text is {_plain(about_text(found.corpus))}.
 
@@ -264,15 +267,20 @@ by hand:
 
 {verdict(four)}
 
-## Its picture
+## Its pictures
 
-{shown}
+{unrolled}
 
 In the picture, time runs to the right. Column t reads the character x_t, turns the state h_{{t-1}}
 into h_t, predicts ŷ_t and has the loss L_t. A box at the left is a parameter: one array, its shape,
 and how often it is used. Since it is *one*, its gradient is the sum over its uses, one for each
 step. Where the heavy line enters, a step reads the state of the one before. Back along it, from h_4
 to h_1, runs backpropagation *through time*; U and b_y need only the ways down.
+
+The same recording, folded into its loop: each line of the program is one box, for any number of
+steps, and what goes into the black square comes out one step later.
+
+{folded}
 
 ## What each step contributed
 
