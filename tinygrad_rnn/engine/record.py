@@ -103,6 +103,7 @@ class _Recorder(threading.local):
     def __init__(self) -> None:
         self.enabled = True
         self.tracing = False  # whether a pass looks for where a nan or inf begins
+        self.whole: list[Node] | None = None  # all that is made, where all is recorded
         self.labels = [Label()]
         self.label = self.labels[0]
 
@@ -128,6 +129,31 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         recorder.enabled = before
+
+
+@contextmanager
+def recording_all() -> Iterator[list[Node]]:
+    """Record everything in the block, also what no gradient is wanted for; gives the nodes made.
+
+    They will stand for other values than they have now, so reading one is a RuntimeError, and a
+    backward pass in the block is itself recorded.
+    """
+    before = recorder.whole
+    recorder.whole = nodes = []
+    try:
+        yield nodes
+    finally:
+        recorder.whole = before
+
+
+def check_readable(what: str) -> None:
+    """A RuntimeError where all is recorded: a value that is read now would be fixed for ever."""
+    if recorder.whole is not None:
+        raise RuntimeError(
+            f"{what} reads a number while the function is recorded by compile. The recording stands "
+            "for later calls too, in which the number is another one: return the tensor and read "
+            "it outside, or choose with where() instead of if"
+        )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .record import Label, Node, history, recorder, retained
+from .record import Label, Node, check_readable, history, recorder, retained
 from .rules import Product, add_n, astype, sums_of_products
 
 SUM_AFTER = 32
@@ -48,6 +48,8 @@ def adjoints(
     stop: nodes that nothing flows through, as if they were leaves.
     itemised: the terms that arrive at its keys are appended to its lists, newest reader first.
     """
+    if not record:
+        check_readable("a backward pass that is not recorded")
     since = 0
     useful = None
     wanted = set(targets or ())

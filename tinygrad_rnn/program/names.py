@@ -1,0 +1,91 @@
+"""Names: what the values of a program are called, in its text and in the equations beside it.
+
+A value has the name that it has in the recorded function; an adjoint is called d and the name of
+what it is the adjoint of. What has no name gets the lecture's: a for what goes into tanh, z for
+what goes into softmax.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+from collections.abc import Iterable, Mapping
+
+from .equations import SUM, Value
+
+RESERVED = {*keyword.kwlist, *dir(builtins), "np", "t", "empty", "scatter", "softmax", "T", "B", "D"}
+RESERVED |= {"logsumexp", "log_softmax"}
+
+
+def name_values(
+    values: Iterable[Value], inputs: Iterable[Value], goes_on: Mapping[Value, Value]
+) -> dict[Value, str]:
+    """A name for each value that has one, no name twice; inputs come first.
+
+    goes_on: values that have the name of another, which they go on.
+    """
+    values, inputs = list(values), list(inputs)
+    _lecture_names(values)
+    names: dict[Value, str] = {}
+    taken = set(RESERVED)
+    begins = {
+        read.source: value.name
+        for value in values
+        if value.op == SUM and value.steps is not None
+        for read in value.reads
+        if read.source in inputs and read.source.steps is None
+    }
+
+    def give(value: Value, wanted: str) -> None:
+        name = wanted
+        for n in range(2, 1000):
+            if name not in taken:
+                break
+            name = f"{wanted}{n}" if wanted not in RESERVED else f"{wanted}_{n if n > 2 else ''}"
+        taken.add(name)
+        names[value] = name
+
+    for value in inputs:
+        wanted = value.name or ("x" if value.op == "input" else "p")
+        if begins.get(value) == wanted:
+            wanted += "0"
+        give(value, wanted)
+    for value in values:
+        if value not in names and not value.leaf and value not in goes_on:
+            wanted_name = _wanted(value)
+            if wanted_name:
+                give(value, wanted_name)
+    names.update({value: names[of] for value, of in goes_on.items() if of in names})
+    return names
+
+
+def _wanted(value: Value) -> str | None:
+    if value.name:
+        return value.name
+    of = value.adjoint
+    for _ in range(3):
+        if of is None:
+            return None
+        if of.name:
+            return f"d{of.name}"
+        of = None
+    return None
+
+
+def _lecture_names(values: list[Value]) -> None:
+    """Name what the lecture has a name for, and the function has not."""
+    for value in values:
+        for read in value.reads:
+            source = read.source
+            if source.name is not None or source.leaf or source.adjoint is not None:
+                continue
+            if value.op in ("tanh", "sigmoid") and source.op == SUM:
+                source.name = "a"
+            elif value.op == "shifted":
+                source.name = "z"
+        if value.about and value.name is None:
+            value.name = "loss"
+        elif value.op == "exp" and value.about == "":
+            value.name = "e"
+        elif value.op == "row_sum":
+            value.name = "s"

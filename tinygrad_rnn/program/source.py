@@ -1,0 +1,689 @@
+"""Source: a schedule as the text of one NumPy function.
+
+Each unit is written with the equation that it is, in the lecture's letters: what is done for all
+steps at once, and the loops. The function needs nothing but NumPy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .equations import SUM, Read, Roots, Value, readers
+from .formulas import Formulas
+from .memory import Buffer, Memory
+from .names import name_values
+from .normal import ordered, uniform
+from .operations import (
+    HELPERS,
+    UFUNCS,
+    Operand,
+    dtype_text,
+    expression,
+    flat,
+    index_text,
+    known,
+    lifted,
+    moves,
+    number_text,
+    rows,
+    shape_text,
+    size_text,
+    view,
+)
+from .schedule import Unit
+from .trace import Unsupported
+
+SHORTEST = 4  # below it, a step that is the last could as well be the first
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which steps are meant: of t in a loop, or of all t from first to last: sign · t + offset."""
+
+    loop: bool
+    sign: int = 1
+    offset: int = 0
+    first: int = 0
+    last: int = 0
+
+    def of(self, read: Read) -> Where | None:
+        """The steps that are read there; None of what is shared."""
+        if read.sign is None or read.offset is None:
+            return None
+        return Where(
+            self.loop, self.sign * read.sign, read.sign * self.offset + read.offset,
+            self.first, self.last,
+        )  # fmt: skip
+
+
+Lines = list[tuple[frozenset[int] | None, str]]  # the steps in which a line runs, and the line
+
+
+class Writer:
+    """Writes the function. inputs: the values of its arguments, in order."""
+
+    def __init__(self, name: str, units: list[Unit], roots: Roots, inputs: list[Value]) -> None:
+        self.units, self.roots, self.inputs = units, roots, inputs
+        self.memory = Memory(units, roots)
+        values = [value for unit in units for value in unit.values]
+        for value in readers(roots):
+            if not known(value):
+                raise Unsupported(f"it is not known how {value.op} is written in NumPy")
+        self.constants = [
+            value for value in ordered(roots)
+            if value.op == "constant" and uniform(value) is None and not _is_range(value)
+        ]  # fmt: skip
+        for i, value in enumerate(self.constants, 1):
+            value.name = value.name or f"constant{i}"
+        self.inputs = [*inputs, *self.constants]
+        self.names = name_values(values, self.inputs, self.memory.goes_on)
+        self.formulas = Formulas(self._formula_name)
+        self.base = -self.memory.rows[0]
+        self.T = self.memory.rows[1]
+        self.length = self.memory.rows[1] - self.memory.rows[0] + 1
+        self.name = name
+        self.body: list[str] = []
+        self.checked: dict[str, str] = {}
+        self._shown: dict[Buffer, str] = {}
+        self._fill_names(values)
+
+    # ---------------------------------------------------------------------------------- the function
+
+    def source(self) -> str:
+        """The text of the module: the function, and what helps it."""
+        self._write_units()
+        results = [self._result(root) for root in self.roots]
+        self.body += ["", f"return {', '.join(results)}{',' if len(results) == 1 else ''}"]
+        arguments = [self.names[value] for value in self.inputs]
+        head = f"def {self.name}({', '.join([*arguments, 'empty=np.empty'])}):"
+        sizes, text = self._sizes("\n".join(self.body))
+        checks = list(self.checked.values())
+        lines = [*self._docstring(), *sizes, *self._letters(checks), *([""] if sizes or checks else []),
+                 *text.split("\n")]  # fmt: skip
+        body = "\n".join(f"    {line}".rstrip() for line in lines)
+        helpers = "\n".join(
+            text for name, text in HELPERS.items() if re.search(rf"(?<![\w.]){name}\(", body)
+        )
+        return f"import numpy as np\n{helpers}\n\n{_wrapped(head)}\n{body}\n"
+
+    def _docstring(self) -> list[str]:
+        shapes = [f"{self.names[v]}: {self._plain(shape_text(v.shape))}" for v in self.inputs]
+        results = [self._result(root) for root in self.roots]
+        return [
+            '"""The derived program of a recorded function.',
+            "",
+            *_filled(shapes),
+            "",
+            *_filled([f"Returns {', '.join(re.sub(r'[.]copy..$', '', r) for r in results)}."]),
+            '"""',
+        ]
+
+    def _write_units(self) -> None:
+        pending: list[str] = []
+        chain: list[Value] = []
+        for i, unit in enumerate(self.units):
+            if unit.direction:
+                self.body += pending
+                pending, chain = [], []
+                self._write_loop(i, unit)
+                continue
+            (value,) = unit.values
+            if self.memory.inline(value):
+                continue
+            pending += self._begin(i)
+            where = None
+            if value.steps is not None:
+                where = Where(False, 1, 0, min(value.steps), max(value.steps))
+            pending += [text for _, text in self._statement(value, where)]
+            chain.append(value)
+            silent = value.about == "" or value.name in ("e", "s") or value in self.memory.goes_on
+            if self._formula_name(value) is not None and not silent:
+                at_once = "all steps at once" if value.steps is not None else ""
+                if any(r.over is not None for r in value.reads):
+                    at_once = "the sum over all steps, as one product"
+                    at_once = at_once if value.op == "rows_product" else ""
+                self.body += ["", *_comment(self.formulas.equation(value), at_once), *pending]
+                pending, chain = [], []
+        self.body += pending
+
+    def _begin(self, i: int) -> list[str]:
+        """The arrays that begin with a unit."""
+        lines = []
+        for buffer in self.memory.made.get(i, []):
+            name = self._name(buffer.values[0])
+            if buffer.instead is not None:
+                old = self._shown[buffer.instead]
+                self._shown[buffer] = name
+                if old != name:
+                    lines.append(f"{name} = {old}  # which is not needed any more")
+                continue
+            shape = list(map(size_text, buffer.shape))
+            if buffer.rows is not None:
+                shape = [self._number(self.length), *shape]
+            self._shown[buffer] = name
+            shape_ = ", ".join(shape) + ("," if len(shape) == 1 else "")
+            lines.append(f"{name} = empty(({shape_}), {dtype_text(buffer.dtype)})")
+        return lines
+
+    def _rename(self, value: Value) -> list[str]:
+        """The line that gives an array the name of what it is to hold now."""
+        buffer = self.memory.buffer.get(value)
+        if buffer is None:
+            return []
+        name, old = self._name(value), self._shown.get(buffer)
+        if old is None or old == name:
+            return []
+        self._shown[buffer] = name
+        return [f"{name} = {old}"]
+
+    # ------------------------------------------------------------------------------------- the loops
+
+    def _write_loop(self, i: int, unit: Unit) -> None:
+        values = [v for v in unit.values if not self.memory.inline(v)]
+        inner = [v for v in values if v not in self.memory.goes_on]
+        steps = sorted({t for v in inner for t in v.steps or ()})
+        if steps != list(range(steps[0], steps[-1] + 1)):
+            raise Unsupported("a loop leaves out steps")
+        before = self._begin(i)
+        lines: Lines = []
+        comments: list[str] = []
+        for value in values:
+            before += self._rename(value)
+            if value in self.memory.goes_on:
+                before += self._beginning(value)
+                continue
+            lines += [
+                (value.steps if when is None else when, text)
+                for when, text in self._statement(value, Where(True))
+            ]
+            if self._formula_name(value) is not None and value.about != "":
+                comments.append(self.formulas.equation(value))
+        how = "one step after another" if unit.direction > 0 else "back in time"
+        if all(not r.source.steps or r.source not in unit.values for v in values for r in v.reads):
+            how = "step by step"
+        self.body.append("")
+        for n, comment in enumerate(comments):
+            self.body += _comment(comment, how if n == 0 else "")
+        self.body += before
+        first, last = self._number(steps[0]), self._number(steps[-1] + 1)
+        if unit.direction > 0:
+            self.body.append(f"for t in range({first}, {last}):")
+        else:
+            self.body.append(
+                f"for t in range({self._number(steps[-1])}, {self._number(steps[0] - 1)}, -1):"
+            )
+        condition: str | None = None
+        for when, text in lines:
+            wanted = self._condition(when, steps)
+            if wanted == "":
+                self.body.append(f"    {text}")
+            else:
+                if wanted != condition:
+                    self.body.append(f"    if {wanted}:")
+                self.body.append(f"        {text}")
+            condition = wanted
+
+    def _beginning(self, value: Value) -> list[str]:
+        """What a sequence has before its first step, or after its last."""
+        lines = []
+        for read in value.reads:
+            if read.source is self.memory.goes_on[value]:
+                continue
+            for t in sorted(read.steps or ()):
+                at = Where(True, 0, t)
+                x = self._operand(read, at)
+                lines.append(f"{self._name(value)}[{self._number(t + self.base)}] = {x.text}")
+        return lines
+
+    def _condition(self, when: frozenset[int] | None, steps: list[int]) -> str:
+        """In which of the steps of a loop, as Python; "" for all of them."""
+        if when is None or len(when) == len(steps):
+            return ""
+        there = sorted(when)
+        first, last = there[0], there[-1]
+        if len(there) == last - first + 1:
+            if first == last:
+                return f"t == {self._number(first)}"
+            low = "" if first == steps[0] else f"t > {self._number(first - 1)}"
+            high = "" if last == steps[-1] else f"t < {self._number(last + 1)}"
+            return f"{low} and {high}" if low and high else low or high
+        missing = sorted(set(steps) - set(when))
+        for period in range(2, min(len(steps), 1000)):
+            here = [t for t in steps if t % period]
+            ends = [t for t in steps[:-1] if t % period]
+            if there == here:
+                return f"t % {period}"
+            if there == ends:
+                return f"t % {period} and t < {self._number(steps[-1])}"
+            if there == [t for t in steps if not t % period]:
+                return f"t % {period} == 0"
+            if there == [t for t in steps if t % period == 1 % period]:
+                return f"t % {period} == {1 % period}"
+        if len(missing) < len(there):
+            return f"t not in {tuple(missing)}" if len(missing) > 1 else f"t != {missing[0]}"
+        return f"t in {tuple(there)}"
+
+    # ---------------------------------------------------------------------------------- one operation
+
+    def _statement(self, value: Value, where: Where | None) -> Lines:
+        """The lines that compute a value."""
+        whole = where is not None and not where.loop
+        rename = [] if where is not None and where.loop else self._rename(value)
+        lines: Lines = [(None, text) for text in rename]
+        out = self._target(value, where)
+        buffered = value in self.memory.buffer
+        if value.op == SUM:
+            return lines + self._sum(value, where, out)
+        xs = [self._operand(read, where) for read in value.reads]
+        self._check_integers(value, xs)
+        if value.op == "tile":
+            for index, x in zip(value.attributes["indices"], xs, strict=True):
+                parts = ", ".join(map(index_text, index))
+                lines.append((None, f"{out}[{':, ' if whole else ''}{parts}] = {x.text}"))
+            return lines
+        special = getattr(self, f"_write_{value.op}", None)
+        if special is not None:
+            return lines + [(None, line) for line in special(value, xs, out, whole)]
+        into = buffered and value.shape and all(x.dtype == value.dtype for x in xs)
+        if value.op in UFUNCS and buffered and value.shape:
+            arguments = ", ".join(x.text for x in lifted(value, xs, whole))
+            return [*lines, (None, f"np.{value.op}({arguments}, out={out})")]
+        if value.op == "matmul" and into:
+            text = self._matmul_into(value, xs, out, whole)
+            if text:
+                return [*lines, (None, text)]
+        return [*lines, (None, self._assigned(value, out, expression(value, xs, whole), where))]
+
+    def _assigned(self, value: Value, out: str, text: str, where: Where | None) -> str:
+        """An expression put where the value is kept."""
+        if value not in self.memory.buffer or out.endswith("]"):
+            return f"{out} = {text}"
+        return f"{out}[...] = {text}"
+
+    def _matmul_into(self, value: Value, xs: Sequence[Operand], out: str, whole: bool) -> str:
+        a, b = xs
+        if whole and (a.stepped or b.stepped):
+            if b.stepped or len(b.shape) != 2:
+                return ""
+            target = rows(Operand(out, value.shape, value.dtype, True))
+            return f"np.dot({rows(a)}, {b.text}, out={target})"
+        if len(a.shape) == 3 and len(b.shape) == 2:
+            target = rows(Operand(out, value.shape, value.dtype))
+            return f"np.dot({rows(a)}, {b.text}, out={target})"
+        if len(a.shape) <= 2 and len(b.shape) == 2:
+            return f"np.dot({a.text}, {b.text}, out={out})"
+        return ""
+
+    def _sum(self, value: Value, where: Where | None, out: str) -> Lines:
+        """A sum, term by term, each in its steps."""
+        lines: Lines = []
+        kept = self.memory.in_place.get(value)
+        reads = [r for r in value.reads if r.source is not kept or not r.aligned]
+        if len(reads) != len(value.reads) and len(reads) + 1 != len(value.reads):
+            first = next(r for r in value.reads if r.source is kept)  # the same term twice
+            reads = [r for r in value.reads if r is not first]
+        started = len(reads) != len(value.reads)
+        always = [r for r in reads if value.steps is None or r.steps == value.steps]
+        fresh = value not in self.memory.buffer
+        if fresh:
+            if len(always) != len(reads):
+                raise Unsupported("a sum has terms in some steps only, where that is not foreseen")
+            xs = [self._term(read, where) for read in always]
+            wide = lifted(value, xs, where is not None and not where.loop)
+            text = " + ".join(x.text for x in wide)
+            if all(x.shape != value.shape for x in xs) or len(xs) == 1:
+                text = f"np.zeros({shape_text(value.shape)}, {dtype_text(value.dtype)}) + {text}"
+            return [(None, f"{out} = {text}")]
+        if not started:
+            overlap = sum(len(r.steps or ()) for r in reads) != len(value.steps or ())
+            if len(always) >= 2:
+                a, b = sorted(always, key=lambda r: r.source.shape != value.shape)[:2]
+                pair = lifted(value, [self._operand(r, where) for r in (a, b)],
+                              where is not None and not where.loop)  # fmt: skip
+                if value.shape:
+                    lines.append((None, f"np.add({pair[0].text}, {pair[1].text}, out={out})"))
+                else:
+                    lines.append((None, f"{out} = {pair[0].text} + {pair[1].text}"))
+                reads = [r for r in reads if r is not a and r is not b]
+            elif always:
+                x = self._operand(always[0], where)
+                lines.append((None, self._assigned(value, out, x.text, where)))
+                reads = [r for r in reads if r is not always[0]]
+            elif overlap or value.steps is None:
+                lines.append((None, self._assigned(value, out, "0", where)))
+            else:  # one term in each step
+                for read in reads:
+                    lines += self._part(value, read, where, "=")
+                return lines
+        for read in reads:
+            lines += self._part(value, read, where, "+=")
+        return lines
+
+    def _term(self, read: Read, where: Where | None) -> Operand:
+        """A term of a shared sum, which may itself be the sum over all steps."""
+        x = self._operand(read, where)
+        if read.over is not None:
+            return Operand(f"{x.tight}.sum(axis=0)", x.shape, x.dtype)
+        return x
+
+    def _part(self, value: Value, read: Read, where: Where | None, sign: str) -> Lines:
+        """A term in the steps in which it is there."""
+        if where is None:
+            return [(None, f"{self._target(value, None)} {sign} {self._term(read, None).text}")]
+        when = read.steps or frozenset()
+        if where.loop:
+            out = self._target(value, where)
+            x = self._operand(read, where).text
+            line = f"{out} {sign} {x}" if sign == "+=" else self._assigned(value, out, x, where)
+            return [(when, line)]
+        if len(when) != max(when) - min(when) + 1:
+            raise Unsupported("a term is there in some steps only")
+        part = Where(False, 1, 0, min(when), max(when))
+        (x,) = lifted(value, [self._operand(read, part)], True)  # type: ignore[assignment]
+        return [(None, f"{self._target(value, part)} {sign} {x.text}")]  # type: ignore[attr-defined]
+
+    # Operations that are more than one call of NumPy.
+
+    def _write_shifted(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        (z,) = xs
+        return [f"np.subtract({z.text}, {z.tight}.max(axis=-1, keepdims=True), out={out})"]
+
+    def _write_relu(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        if value not in self.memory.buffer or not value.shape:
+            return [f"{out} = np.maximum({xs[0].text}, 0)"]
+        return [f"np.maximum({xs[0].text}, 0, out={out})"]
+
+    def _write_sigmoid(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        (x,) = xs
+        if value not in self.memory.buffer or not value.shape:
+            return [f"{out} = 0.5 * np.tanh(0.5 * {x.tight}) + 0.5"]
+        return [
+            f"np.multiply({x.text}, 0.5, out={out})",
+            f"np.tanh({out}, out={out})",
+            f"{out} *= 0.5",
+            f"{out} += 0.5",
+        ]
+
+    def _write_class_slope(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        e, n, y, *factor = xs
+        lines = []
+        c = "1"
+        if not factor:
+            lines.append(f"np.divide({e.text}, {n.tight}[..., None], out={out})")
+        elif value.reads[3].source.op == "constant":
+            c = number_text(uniform(value.reads[3].source))
+            lines.append(f"np.multiply({e.text}, ({c} / {n.tight})[..., None], out={out})")
+        else:
+            (x,) = lifted(value, factor, whole)
+            lines.append(f"np.divide({e.text}, {n.tight}[..., None], out={out})")
+            lines.append(f"{out} *= {x.text}")
+            ndim = len(value.shape) + (whole and e.stepped)
+            c = x.text
+            if ndim > 1:
+                c = f"np.broadcast_to({Operand(c, (), None).tight}[..., 0], {y.tight}.shape)"
+                c = f"{c}.reshape(-1)" if ndim > 2 else c
+            elif x.shape:
+                c = f"{Operand(c, (), None).tight}[0]"
+        target = Operand(out, value.shape, value.dtype, whole and e.stepped)
+        if len(target.shape) + target.stepped == 1:
+            return [*lines, f"{out}[{y.text}] -= {c}"]
+        return [*lines, f"{rows(target)}[np.arange({flat(y)}.size), {flat(y)}] -= {c}"]
+
+    def _write_rows_product(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        a, g = xs
+        return [f"{out} = np.dot({Operand(rows(a), (), None).tight}.T, {rows(g)})"]
+
+    def _write_rows_sum(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        (g,) = xs
+        keep = len(value.shape)
+        if keep == 0:
+            return [f"{out} = {g.tight}.sum()"]
+        return [f"{out} = {Operand(rows(g, keep), (), None).tight}.sum(axis=0)"]
+
+    def _write_rows_scatter(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        g, ids = xs
+        matrix = rows(g, len(value.shape) - 1)
+        if value.shape[0] <= 250 and len(value.shape) == 2:
+            hot = f"({flat(ids)} == np.arange({size_text(value.shape[0])})[:, None])"
+            return [f"{out} = np.dot({hot}.astype({dtype_text(value.dtype)}), {matrix})"]
+        return [f"{out} = scatter({matrix}, {shape_text(value.shape)}, {flat(ids)})"]
+
+    # ------------------------------------------------------------------------------------- arguments
+
+    def _operand(self, read: Read, where: Where | None) -> Operand:
+        source = read.source
+        if read.over is not None:
+            return self._over(source, read.over)
+        if read.sign == 0 and read.offset is not None:
+            return self._access(source, Where(True, 0, read.offset))
+        return self._access(source, None if where is None else where.of(read))
+
+    def _over(self, source: Value, over: list[int]) -> Operand:
+        sign = over[-1] - over[0] >= 0 or -1
+        sign = 1 if sign is True else -1
+        if over == list(range(over[0], over[-1] + sign, sign)):
+            lo, hi = min(over), max(over)
+            offset = 0 if sign == 1 else lo + hi
+            return self._access(source, Where(False, sign, offset, lo, hi))
+        every = self._access(source, Where(False, 1, 0, min(over), max(over)))
+        index = [t - min(over) for t in over]
+        return Operand(f"{every.tight}[{index}]", every.shape, every.dtype, True)
+
+    def _access(self, value: Value, where: Where | None) -> Operand:
+        """A value as text, in the steps that are meant."""
+        if value.leaf:
+            return Operand(self._leaf(value), value.shape, value.dtype)
+        stepped = value.steps is not None and where is not None and not where.loop
+        if self.memory.inline(value):
+            read = value.reads[0]
+            if value.op == "getitem" and any(map(moves, value.attributes["index"])):
+                return self._moving(value, where)
+            inner = self._access(read.source, None if where is None else where.of(read))
+            return Operand(view(value, inner, stepped), value.shape, value.dtype, inner.stepped)
+        name = self._name(value)
+        buffer = self.memory.buffer.get(value)
+        if value.steps is None or buffer is None or buffer.rows is None:
+            return Operand(name, value.shape, value.dtype)
+        assert where is not None
+        index = self._rows(where, self.base, self.length)
+        return Operand(f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped)
+
+    def _moving(self, value: Value, where: Where | None) -> Operand:
+        """x[t], for one step or for all."""
+        assert where is not None
+        index = value.attributes["index"]
+        at = index[0]
+        read = value.reads[0]
+        if not moves(at) or any(map(moves, index[1:])) or read.source.steps is not None:
+            raise Unsupported("an index moves with the step, and not at its first axis")
+        array = self._access(read.source, None)
+        moved = Where(
+            where.loop, at.sign * where.sign, at.sign * where.offset + at.offset,
+            where.first, where.last,
+        )  # fmt: skip
+        rows_ = self._rows(moved, 0, array.shape[0])
+        rest = ", ".join(map(index_text, index[1:]))
+        if not where.loop:
+            text = ", ".join(p for p in (rows_ or ":" if rest else rows_, rest) if p)
+            text = f"{array.tight}[{text}]" if text else array.text
+            return Operand(text, value.shape, value.dtype, True)
+        return Operand(f"{array.tight}[{', '.join(p for p in (rows_, rest) if p)}]",
+                       value.shape, value.dtype)  # fmt: skip
+
+    def _rows(self, where: Where, base: int, length: int) -> str:
+        """An index of rows: t - 1, 1:, :-1. "" for all of them."""
+        offset = where.offset + base
+        if where.loop:
+            if where.sign == 0:
+                return self._number(offset)
+            if where.sign == 1:
+                return f"t {'+' if offset > 0 else '-'} {abs(offset)}" if offset else "t"
+            return f"{self._number(offset)} - t"
+        a, b = (where.sign * t + offset for t in (where.first, where.last))
+        if where.sign == 1 or a == b:
+            start = "" if a == 0 else self._number(a)
+            stop = "" if b + 1 == length else self._number(b + 1)
+            return f"{start}:{stop}" if start or stop else ""
+        start = "" if a + 1 == length else self._number(a)
+        return f"{start}:{'' if b == 0 else self._number(b - 1)}:-1"
+
+    def _target(self, value: Value, where: Where | None) -> str:
+        if value.steps is None or where is None:
+            return self._name(value)
+        return self._access(value, where).text
+
+    def _leaf(self, value: Value) -> str:
+        if value in self.names:
+            return self.names[value]
+        if _is_range(value):
+            return f"np.arange({size_text(value.shape[0])})"
+        number = uniform(value)
+        text = number_text(number)
+        reads = self.memory.read_by.get(value, [])
+        plain = "python" in value.attributes or all(
+            reader is not None and reader.op in (*UFUNCS, SUM) and reader.dtype == value.dtype
+            and any(r.source.shape == reader.shape and r.source is not value
+                    and r.source.dtype == value.dtype for r in reader.reads)
+            for reader, _ in reads
+        )  # fmt: skip
+        if plain:
+            return f"({text})" if text.startswith("-") else text
+        return f"np.full({shape_text(value.shape)}, {text}, {dtype_text(value.dtype)})"
+
+    def _check_integers(self, value: Value, xs: list[Operand]) -> None:
+        """NumPy counts negative indices from the end; as classes they are mistakes."""
+        where = {"embedding": 1, "pick": 1}.get(value.op)
+        if where is None:
+            return
+        source = value.reads[where].source
+        while not source.leaf and self.memory.inline(source):
+            source = source.reads[0].source
+        if source.op == "input" and source.dtype.kind == "i":
+            name = self.names[source]
+            self.checked[name] = f"if {name}.min() < 0: raise IndexError('{name} is negative')"
+
+    def _result(self, root: Read) -> str:
+        text = self._operand(root, None).text
+        value = root.source
+        own = value.steps is None and not self.memory.inline(value) and value.op != "broadcast_to"
+        return text if own else f"np.array({text})" if value.leaf else f"{text}.copy()"
+
+    # ----------------------------------------------------------------------------------------- names
+
+    def _fill_names(self, values: list[Value]) -> None:
+        """Names for what has none: that of what takes its place, or r, r2, …"""
+        count = 0
+        taken = set(self.names.values())
+        for buffer in dict.fromkeys(self.memory.buffer.values()):
+            name = None
+            for value in reversed(buffer.values):
+                name = self.names.get(value, name)
+                if name is not None:
+                    self.names.setdefault(value, name)
+        self._real = set(self.names)
+        for value in values:
+            if value in self.names or self.memory.inline(value):
+                continue
+            buffer_ = self.memory.buffer.get(value)
+            same = [self.names[v] for v in (buffer_.values if buffer_ else []) if v in self.names]
+            if same:
+                self.names[value] = same[0]
+                continue
+            wanted = "r"
+            if value.op in ("swapaxes", "transpose"):
+                source = self.names.get(value.reads[0].source, "r")
+                wanted = f"{source}_T"
+            elif buffer_ is not None and buffer_.instead is not None and buffer_.rows is None:
+                old = [self.names[v] for v in buffer_.instead.values if v in self.names]
+                if old and old[0].startswith("r"):
+                    self.names[value] = old[0]
+                    continue
+            name = wanted
+            while name in taken:
+                count += 1
+                name = f"{wanted}{count + 1}"
+            taken.add(name)
+            self.names[value] = name
+
+    def _name(self, value: Value) -> str:
+        return self.names[value]
+
+    def _formula_name(self, value: Value) -> str | None:
+        """The name of a value in equations; None of what is written out there."""
+        if value in self.memory.goes_on:
+            return self.names.get(value)
+        if value.name is None and value.adjoint is None and not value.leaf:
+            return None
+        return self.names.get(value)
+
+    # --------------------------------------------------------------------------------------- letters
+
+    def _number(self, n: int) -> str:
+        """A step as text, seen from the last one where it is near to that."""
+        if self.T >= SHORTEST and abs(n - self.T) <= 1:
+            return "T" if n == self.T else f"T {'+' if n > self.T else '-'} 1"
+        return str(n)
+
+    def _sizes(self, text: str) -> tuple[list[str], str]:
+        """The lines that give the letters their numbers, and the text with letters for them."""
+        self.letter: dict[int, str] = {}
+        lines: list[str] = []
+        given: dict[int, set[str]] = {}
+        arrays: dict[str, tuple[str, ...]] = {}
+        for value in self.inputs:
+            shape = value.shape
+            if value.op == "input" and len(shape) == 3 and shape[0] == self.T:
+                arrays.setdefault(self.names[value], ("T", "B", "D"))
+            elif value.op == "captured" and len(shape) == 2 and value.name == "U":
+                arrays[self.names[value]] = ("H", "K")
+        by_name = {self.names[v]: v for v in self.inputs}
+        for name, letters in arrays.items():
+            for letter, n in zip(letters, by_name[name].shape, strict=True):
+                given.setdefault(n, set()).add(letter)
+        used: set[str] = set(self.names.values())
+        for name, letters in arrays.items():
+            shape = by_name[name].shape
+            clear = all(given[n] == {x} and x not in used
+                        for x, n in zip(letters, shape, strict=True))  # fmt: skip
+            if clear:
+                lines.append(f"{', '.join(letters)} = {name}.shape")
+                used |= set(letters)
+                self.letter |= dict(zip(shape, letters, strict=True))
+        if "T" not in used and self.T >= SHORTEST and re.search(r"\bT\b", text):
+            lines.insert(0, f"T = {self.T}")
+        return lines, self._plain(text)
+
+    def _plain(self, text: str) -> str:
+        return re.sub(r"‹(\d+)›", lambda m: self.letter.get(int(m[1]), m[1]), text)
+
+    def _letters(self, lines: list[str]) -> list[str]:
+        return [self._plain(line) for line in lines]
+
+
+def _is_range(value: Value) -> bool:
+    if value.op != "constant" or value.constant.ndim != 1 or value.dtype.kind != "i":
+        return False
+    return bool(np.array_equal(value.constant, np.arange(len(value.constant))))
+
+
+def _comment(text: str, remark: str) -> list[str]:
+    line = f"# {text}"
+    return [f"{line:<52}  {remark}".rstrip()]
+
+
+def _filled(parts: list[str]) -> list[str]:
+    lines = [""]
+    for part in parts:
+        if len(lines[-1]) + len(part) > 90:
+            lines.append("")
+        lines[-1] += ("   " if lines[-1] else "") + part
+    return lines
+
+
+def _wrapped(head: str) -> str:
+    return head
