@@ -50,6 +50,8 @@ class Read:
     @property
     def aligned(self) -> bool:
         """Whether a step reads the same step, or what is shared."""
+        if self.over is not None:
+            return False
         return self.sign is None or (self.sign == 1 and self.offset == 0)
 
 

@@ -25,7 +25,8 @@ UFUNCS = {
 }  # fmt: skip
 ELEMENTWISE = {*UFUNCS, SUM, "sigmoid", "relu", "shifted"}
 """What is computed element by element, so that it may take the place of an argument."""
-VIEWS = {"swapaxes", "transpose", "reshape", "ravel", "squeeze", "expand_dims", "moveaxis", "flip"}
+VIEWS = {"swapaxes", "transpose", "reshape", "ravel", "squeeze", "expand_dims", "moveaxis", "flip",
+         "rows"}  # fmt: skip
 
 
 @dataclass
@@ -119,6 +120,8 @@ def lifted(value: Value, xs: Sequence[Operand], whole: bool) -> list[Operand]:
 def view(value: Value, x: Operand, whole: bool) -> str:
     """A part of an argument, or another way to see it."""
     shift = int(whole and x.stepped)
+    if value.op == "rows":
+        return x.text
     if value.op == "getitem":
         index = ", ".join(index_text(part) for part in value.attributes["index"])
         if shift:
@@ -233,7 +236,7 @@ def _concatenate(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     if axis is None:
         if whole:
             raise NotImplementedError
-        return f"np.{name}([{', '.join(x.text for x in xs)}], axis=None)"
+        return f"np.{name}([{_listed(xs)}], axis=None)"
     if whole:
         if not any(x.stepped for x in xs):
             raise NotImplementedError
@@ -246,7 +249,12 @@ def _concatenate(value: Value, xs: Sequence[Operand], whole: bool) -> str:
             for x in xs
         ]  # fmt: skip
         axis = axis if axis < 0 else axis + 1
-    return f"np.{name}([{', '.join(x.text for x in xs)}], axis={axis})"
+    return f"np.{name}([{_listed(xs, whole)}], axis={axis})"
+
+
+def _listed(xs: Sequence[Operand], whole: bool = False) -> str:
+    """Arguments, and for one that is several steps, each of them."""
+    return ", ".join(f"*{x.tight}" if x.stepped and not whole else x.text for x in xs)
 
 
 def _where(value: Value, xs: Sequence[Operand], whole: bool) -> str:
@@ -394,7 +402,7 @@ _EXPRESSIONS: dict[str, Callable[[Value, Sequence[Operand], bool], str]] = {
     "over_rows": _over_rows, "getitem": _getitem, "scatter": _scatter_arrays, "softmax": _softmax,
     "log_softmax": _softmax, "logsumexp": _softmax, "cumsum": _cumsum, "softplus": _softplus,
     "clip": _clip, "argmax": _argmax, "argmin": _argmax, "einsum": _einsum,
-    "tile": lambda v, xs, w: "tile", "class_slope": lambda v, xs, w: "class_slope", "rows_product": lambda v, xs, w: "rows_product",
+    "put_rows": lambda v, xs, w: "put_rows", "tile": lambda v, xs, w: "tile", "class_slope": lambda v, xs, w: "class_slope", "rows_product": lambda v, xs, w: "rows_product",
     "rows_sum": lambda v, xs, w: "rows_sum", "rows_scatter": lambda v, xs, w: "rows_scatter",
 }  # fmt: skip
 

@@ -13,6 +13,8 @@ values of a few more operations, which only source.py knows how to write:
     rows_sum(G)              Σ over all rows of all steps
     rows_scatter(G, ids)     zeros with the rows of G added at ids
     tile(a, b, …)            an array of parts, each at its slice
+    rows(h)                  some steps of h, as one array
+    put_rows(g)              zeros with some steps of g at some rows
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..fold import Moving
 from .equations import SUM, Read, Roots, Value, readers
 from .normal import normalise, ordered, substitute, uniform
 
@@ -28,6 +31,7 @@ from .normal import normalise, ordered, substitute, uniform
 def recognise(roots: Roots) -> None:
     """Replace the patterns, in place."""
     _losses(roots)
+    _stacks(roots)
     normalise(roots)
     _class_slopes(roots)
     _tiles(roots)
@@ -139,6 +143,14 @@ def _class_slopes(roots: Roots) -> None:
     substitute(roots, instead)
 
 
+def _stacks(roots: Roots) -> None:
+    """The steps of a value along a new first axis are the value itself."""
+    for value in ordered(roots):
+        if value.op == "stack" and len(value.reads) == 1 and value.reads[0].over is not None:
+            if value.attributes.get("axis", 0) in (0, -len(value.shape)):
+                value.op, value.attributes = "rows", {}
+
+
 # ------------------------------------------------------------------------------- sums over the steps
 
 
@@ -179,6 +191,8 @@ def _over_rows(read: Read) -> Read:
         if g.source.steps is not None and axes == tuple(range(len(axes))):
             reads = [_mapped(g, over)]
             made = Value("rows_sum", None, term.shape, term.dtype, reads)
+    elif term.op == "scatter" and len(term.reads) == 1 and term.reads[0].sign is not None:
+        made = _put_rows(term, over)
     elif term.op == "scatter" and len(term.reads) == 2 and str(term.attributes["index"]) == "(array,)":
         g, ids = term.reads
         stepped = g.source.steps is not None and ids.source.steps is not None
@@ -188,10 +202,28 @@ def _over_rows(read: Read) -> Read:
     if made is None:
         return read
     made.adjoint, made.name = term.adjoint, term.name
+    if made.op in ("rows", "put_rows"):
+        return Read(made)
     order = sorted(range(len(over)), key=lambda i: (made.reads[0].over or over)[i])
     for r in made.reads:
         r.over = [(r.over or over)[i] for i in order]
     return Read(made)
+
+
+def _put_rows(term: Value, over: list[int]) -> Value | None:
+    """A sum of arrays that are 0 but for one row each."""
+    at = term.attributes["index"][0]
+    if len(term.attributes["index"]) != 1 or not isinstance(at, Moving):
+        return None
+    row = {t: at.at(t) for t in over}
+    if not all(0 <= n < term.shape[0] for n in row.values()):
+        return None
+    in_order = sorted(over, key=row.__getitem__)
+    made = Value("rows", None, term.shape, term.dtype, [_mapped(term.reads[0], in_order)])
+    if [row[t] for t in in_order] != list(range(term.shape[0])):
+        made.op = "put_rows"
+        made.attributes = {"at": [row[t] for t in in_order]}
+    return made
 
 
 def _mapped(read: Read, over: list[int]) -> Read:

@@ -445,6 +445,12 @@ class Writer:
             return [f"{out} = {g.tight}.sum()"]
         return [f"{out} = {Operand(rows(g, keep), (), None).tight}.sum(axis=0)"]
 
+    def _write_put_rows(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        at = value.attributes["at"]
+        index = f"{at[0]}:{at[-1] + 1}" if at == list(range(at[0], at[-1] + 1)) else str(at)
+        zeros = f"np.zeros({shape_text(value.shape)}, {dtype_text(value.dtype)})"
+        return [f"{out} = {zeros}", f"{out}[{index}] = {xs[0].text}"]
+
     def _write_rows_scatter(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
         g, ids = xs
         matrix = rows(g, len(value.shape) - 1)
@@ -483,8 +489,9 @@ class Writer:
             read = value.reads[0]
             if value.op == "getitem" and any(map(moves, value.attributes["index"])):
                 return self._moving(value, where)
-            inner = self._access(read.source, None if where is None else where.of(read))
-            return Operand(view(value, inner, stepped), value.shape, value.dtype, inner.stepped)
+            inner = self._operand(read, where)
+            stepped_ = inner.stepped and value.op != "rows"
+            return Operand(view(value, inner, stepped), value.shape, value.dtype, stepped_)
         name = self._name(value)
         buffer = self.memory.buffer.get(value)
         if value.steps is None or buffer is None or buffer.rows is None:
