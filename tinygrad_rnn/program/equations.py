@@ -264,7 +264,14 @@ class Builder:
             raise Unsupported("an argument is not there in all steps")
         if len({(p.source, p.sign, p.offset) for p in pieces}) == 1:
             return Read(pieces[0].source, pieces[0].sign, pieces[0].offset, steps)
-        kinds = {(p.source.shape, p.source.dtype) for p in pieces}
+        kinds = {
+            (p.source.shape, p.source.dtype) for p in pieces if "python" not in p.source.attributes
+        }
+        if len(kinds) == 1:
+            ((shape, dtype),) = kinds
+            for p in pieces:
+                if "python" in p.source.attributes:
+                    p.source = constant(np.full(shape, p.source.constant, dtype))
         if len(kinds) > 1:
             raise Unsupported("an argument has one shape in some steps and another in others")
         moving = [p for p in pieces if p.sign == 1]
@@ -279,7 +286,7 @@ class Builder:
             terms[way] = terms.get(way, frozenset()) | {t + shift for t in p.steps or ()}
         key = frozenset(terms.items())
         if key not in self._phis:
-            shape, dtype = kinds.pop()
+            shape, dtype = pieces[0].source.shape, pieces[0].source.dtype
             phi = Value(SUM, frozenset(t + shift for t in steps), shape, dtype)
             phi.reads = [Read(*way, when) for way, when in terms.items()]
             phi.name = main.source.name if main else pieces[0].source.name

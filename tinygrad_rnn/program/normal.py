@@ -19,6 +19,7 @@ from .equations import SUM, Read, Roots, Steps, Value, composed, constant, reade
 
 def normalise(roots: Roots) -> None:
     """Bring what the roots need to normal form, in place."""
+    _differences(roots)
     changed = True
     while changed:
         changed = False
@@ -95,6 +96,19 @@ def uniform(value: Value) -> Any:
 
 
 # ------------------------------------------------------------------------------------- the passes
+
+
+def _differences(roots: Roots) -> None:
+    """A difference of numbers is a sum, as in L - log_p."""
+    for value in ordered(roots):
+        if value.op != "subtract" or value.shape or value.dtype.kind != "f":
+            continue
+        a, b = value.reads
+        if value.steps is None or any(r.source.dtype != value.dtype for r in (a, b)):
+            continue
+        minus = Value("negative", value.steps, (), value.dtype, [b])
+        value.op = SUM
+        value.reads = [a, Read(minus, 1, 0, value.steps)]
 
 
 def _copies(roots: Roots) -> bool:

@@ -121,7 +121,8 @@ def view(value: Value, x: Operand, whole: bool) -> str:
     """A part of an argument, or another way to see it."""
     shift = int(whole and x.stepped)
     if value.op == "rows":
-        return x.text
+        axis = value.attributes.get("axis", 0)
+        return f"np.moveaxis({x.text}, 0, {axis})" if axis else x.text
     if value.op == "getitem":
         index = ", ".join(index_text(part) for part in value.attributes["index"])
         if shift:

@@ -147,8 +147,8 @@ def _stacks(roots: Roots) -> None:
     """The steps of a value along a new first axis are the value itself."""
     for value in ordered(roots):
         if value.op == "stack" and len(value.reads) == 1 and value.reads[0].over is not None:
-            if value.attributes.get("axis", 0) in (0, -len(value.shape)):
-                value.op, value.attributes = "rows", {}
+            axis = value.attributes.get("axis", 0) % len(value.shape)
+            value.op, value.attributes = "rows", {"axis": axis} if axis else {}
 
 
 # ------------------------------------------------------------------------------- sums over the steps

@@ -504,23 +504,26 @@ class Writer:
         """x[t], for one step or for all."""
         assert where is not None
         index = value.attributes["index"]
-        at = index[0]
+        axis = next(i for i, part in enumerate(index) if moves(part))
+        before, at, after = index[:axis], index[axis], index[axis + 1 :]
         read = value.reads[0]
-        if not moves(at) or any(map(moves, index[1:])) or read.source.steps is not None:
-            raise Unsupported("an index moves with the step, and not at its first axis")
+        plain = all(isinstance(part, slice) for part in before)
+        if not plain or any(map(moves, after)) or read.source.steps is not None:
+            raise Unsupported("an index moves with the step, and not as one of the first axes")
         array = self._access(read.source, None)
         moved = Where(
             where.loop, at.sign * where.sign, at.sign * where.offset + at.offset,
             where.first, where.last,
         )  # fmt: skip
-        rows_ = self._rows(moved, 0, array.shape[0])
-        rest = ", ".join(map(index_text, index[1:]))
-        if not where.loop:
-            text = ", ".join(p for p in (rows_ or ":" if rest else rows_, rest) if p)
-            text = f"{array.tight}[{text}]" if text else array.text
-            return Operand(text, value.shape, value.dtype, True)
-        return Operand(f"{array.tight}[{', '.join(p for p in (rows_, rest) if p)}]",
-                       value.shape, value.dtype)  # fmt: skip
+        taken = self._rows(moved, 0, array.shape[axis])
+        parts = [*map(index_text, before), taken or ":", *map(index_text, after)]
+        if not where.loop and parts == [":"]:
+            return Operand(array.text, value.shape, value.dtype, True)
+        text = f"{array.tight}[{', '.join(parts)}]"
+        if where.loop:
+            return Operand(text, value.shape, value.dtype)
+        text = f"np.moveaxis({text}, {axis}, 0)" if axis else text
+        return Operand(text, value.shape, value.dtype, True)
 
     def _rows(self, where: Where, base: int, length: int) -> str:
         """An index of rows: t - 1, 1:, :-1. "" for all of them."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import Node, history, recording_all
+from ..engine.record import Node, cut_from, history, recording_all
 from ..engine.tensor import Tensor
 from .captured import Captured
 
@@ -129,7 +129,8 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
             f"compile: {_name(f)} returned {type(returned).__name__}, and no tensor. What it "
             "computes can't be told from its recording; return the loss, say"
         )
-    outputs = [x if isinstance(x, Tensor) else Tensor(x) for x in outputs]
+    made = set(recorded)
+    outputs = [_source(x, made) if isinstance(x, Tensor) else Tensor(x) for x in outputs]
     gradients = []
     places = {id(x): i for i, x in enumerate(inputs)}
     for x in [*tensors, *inputs]:
@@ -159,9 +160,16 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
     strangers = [x for x in nodes if x.primitive is None and x.requires_grad and x.number >= since]
     if strangers:
         raise Unsupported(f"{_label(strangers[0])} is made anew in each call")
-    del recorded
     names = {leaf: name for leaf, name in zip(inputs, named, strict=True) if name}
     return Trace(inputs, captured, outputs, result, gradients, outside, names)
+
+
+def _source(x: Any, made: set[Node]) -> Any:
+    """What a detached copy is a copy of: the same value."""
+    source = cut_from(x)
+    while source is not None and source in made:
+        x, source = source, cut_from(source)
+    return x
 
 
 def argument_names(f: Callable[..., Any], args: Any, kwargs: Any) -> list[str]:
