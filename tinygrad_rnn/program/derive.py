@@ -17,7 +17,8 @@ from ..engine.tensor import Tensor
 from ..fold import fold
 from .captured import Captured
 from .equations import Builder, Roots, Value, readers
-from .normal import normalise
+from .names import lecture_names
+from .normal import normalise, ordered
 from .operations import at_once
 from .patterns import recognise
 from .schedule import schedule
@@ -109,6 +110,7 @@ def derive(trace: Trace, name: str) -> Derived:
 def _written(roots: Roots, trace: Trace, name: str) -> tuple[Writer, Any]:
     normalise(roots)
     recognise(roots)
+    lecture_names(ordered(roots))
     units = schedule(roots, at_once)
     inputs = _arguments(roots, trace)
     return Writer(name, units, roots, inputs), units

@@ -7,6 +7,7 @@ what has none is written out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from .equations import SUM, Read, Value
 from .normal import uniform
@@ -36,8 +37,7 @@ class Formulas:
         source = read.source
         moved = shift if read.sign is None else shift * (read.sign or 0) + (read.offset or 0)
         if read.over is not None:
-            at = read.over[0] - min(source.steps or {read.over[0]})
-            return self._value(source, at if source.op == SUM else 0, deep, read)
+            return self._value(source, shift, deep, read)
         return self._value(source, moved, deep, read)
 
     def _value(self, value: Value, shift: int, deep: int, read: Read) -> tuple[str, int]:
@@ -60,7 +60,13 @@ class Formulas:
             z, y = _classification(value)
             names = [self._read(r, shift, deep)[0] for r in (z, y)]
             return value.about.format(z=names[0], y=names[1]), 0
-        parts = [self._read(read, shift, deep) for read in value.reads]
+        last = value.reads[-1].over if value.reads else None
+        parts = []
+        for read in value.reads:
+            moved = shift
+            if last and read.over and value.op != SUM:  # of h_{t-1} and da_t, the latter is at t
+                moved = read.over[0] - last[0]
+            parts.append(self._read(read, moved, deep))
         texts = [text for text, _ in parts]
         if value.op == SUM:
             total = any(r.over is not None for r in value.reads)
@@ -78,6 +84,11 @@ class Formulas:
             return f"Σ_t one_hot({texts[1]})ᵀ {_tight(parts[0], 2)}", 1
         if value.op == "matmul":
             return " ".join(_tight(part, 2) for part in parts), 1
+        if value.op == "getitem" and len(parts) == 1:
+            index = [i for i in value.attributes["index"] if i != slice(None) and i is not Ellipsis]
+            if any(i is None for i in index) or not index:
+                return parts[0]
+            return f"{_tight(parts[0], 2)}[{', '.join(map(_index, index))}]", 2
         if value.op in ("swapaxes", "transpose"):
             return f"{_tight(parts[0], 2)}ᵀ", 2
         if value.op == "multiply" and texts[0] == texts[1]:
@@ -126,6 +137,13 @@ def _subscript(read: Read, shift: int) -> str:
     if read.sign == -1:
         return "{T+1-t}"
     return "t" if not shift else f"{{t{shift:+}}}"
+
+
+def _index(part: Any) -> str:
+    if isinstance(part, slice):
+        ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+        return ":".join(ends)
+    return str(part)
 
 
 def _tight(part: tuple[str, int], least: int) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .equations import SUM, Read, Roots, Value, readers
+from .normal import uniform
 from .operations import ELEMENTWISE, is_view
 from .schedule import Unit
 
@@ -71,7 +72,24 @@ class Memory:
         """Whether a value is written where it is read."""
         if value.leaf:
             return True
-        return is_view(value) and not self.kept_transposed(value)
+        if is_view(value):
+            return not self.kept_transposed(value)
+        return self._one_expression(value)
+
+    def _one_expression(self, value: Value) -> bool:
+        """Whether a small value is written inside the expression of its only reader."""
+        if value.op not in ("log", "subtract", "negative") or value.steps is None:
+            return False
+        readers = self.read_by.get(value, ())
+        if len(readers) != 1 or readers[0][0] is None or not readers[0][1].aligned:
+            return False
+        reader = readers[0][0]
+        if len(value.shape) > 1 or reader.steps != value.steps:
+            return False
+        if reader.op not in ("subtract", "mean", "sum") or uniform(value) is not None:
+            return False
+        units = [self.units[self.unit_of[x]] for x in (value, reader)]
+        return not any(unit.direction for unit in units) and value.about != ""[1:]
 
     def kept_transposed(self, value: Value) -> bool:
         """Whether a matrix that loops read transposed is to be kept so: they read it often."""

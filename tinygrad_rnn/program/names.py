@@ -25,7 +25,6 @@ def name_values(
     goes_on: values that have the name of another, which they go on.
     """
     values, inputs = list(values), list(inputs)
-    _lecture_names(values)
     names: dict[Value, str] = {}
     taken = set(RESERVED)
     begins = {
@@ -72,7 +71,7 @@ def _wanted(value: Value) -> str | None:
     return None
 
 
-def _lecture_names(values: list[Value]) -> None:
+def lecture_names(values: Iterable[Value]) -> None:
     """Name what the lecture has a name for, and the function has not."""
     for value in values:
         for read in value.reads:
@@ -89,3 +88,5 @@ def _lecture_names(values: list[Value]) -> None:
             value.name = "e"
         elif value.op == "row_sum":
             value.name = "s"
+        elif value.op == "pick":
+            value.name = "picked"

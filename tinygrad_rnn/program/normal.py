@@ -302,9 +302,14 @@ def _flat_sums(roots: Roots) -> bool:
     for value in ordered(roots):
         if value.op != SUM:
             continue
+        begins = value.steps is not None and not _overlap(value) and any(
+            r.sign in (None, 0) for r in value.reads
+        )  # a sequence with its beginning, which is to stay one
         for read in list(value.reads):
             inner = read.source
             single = len(read_by.get(inner, ())) == 1
+            if begins and inner.op == SUM and read.sign == 1 and read.offset == 0:
+                continue
             if inner.op != SUM or inner is value or not single or any(
                 r.source is inner for r in inner.reads
             ):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .equations import SUM, Read, Roots, Value, readers
-from .normal import ordered
+from .operations import is_view
 from .trace import Unsupported
 
 
@@ -38,7 +38,6 @@ def schedule(roots: Roots, at_once: Callable[[Value], bool]) -> list[Unit]:
     """The units in an order in which they can run. `at_once`: can all steps be one operation?"""
     split_sums(roots)
     components = strong_components(roots)
-    inside = {value: i for i, group in enumerate(components) for value in group}
     read_by = readers(roots)
     units: list[Unit] = []
     for group in components:
@@ -50,7 +49,7 @@ def schedule(roots: Roots, at_once: Callable[[Value], bool]) -> list[Unit]:
             alone = group[0]
             step = alone.steps is not None and not at_once(alone)
             units.append(Unit(group, 1 if step else 0))
-    return _small_first(units, inside)
+    return _small_first(units)
 
 
 def strong_components(roots: Roots) -> list[list[Value]]:
@@ -113,6 +112,7 @@ def split_sums(roots: Roots) -> None:
                 continue
             part = Value(SUM, value.steps, value.shape, value.dtype, outside, name=value.name)
             part.adjoint = value.adjoint
+            value.name = value.adjoint = None
             rest = [read for read in value.reads if read not in outside]
             value.reads = [Read(part, 1, 0, value.steps), *rest]
 
@@ -167,17 +167,19 @@ def _loop(group: list[Value]) -> Unit:
     return Unit(order, 1 if min(offsets) < 0 else -1)
 
 
-def _small_first(units: list[Unit], inside: dict[Value, int]) -> list[Unit]:
+def _small_first(units: list[Unit]) -> list[Unit]:
     """What is much smaller than what it reads is made as soon as that is there: so it is freed."""
     at: dict[Value, int] = {}
     placed: list[tuple[int, int, Unit]] = []
     for i, unit in enumerate(units):
         ready = max((at.get(r.source, -1) for v in unit.values for r in v.reads), default=-1)
         position = i
-        if not unit.direction and ready >= 0:
+        if not unit.direction and is_view(unit.values[0]):
+            position = max(ready, 0)
+        elif not unit.direction and ready >= 0:
             value = unit.values[0]
             largest = max((_size(r.source) for r in value.reads), default=0)
-            if 4 * _size(value) < largest:
+            if 4 * _size(value) < largest or value.op in ("pick", "row_sum"):
                 position = ready
         placed.append((position, i, unit))
         for value in unit.values:

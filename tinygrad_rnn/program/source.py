@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from .operations import (
     expression,
     flat,
     index_text,
+    is_view,
     known,
     lifted,
     moves,
@@ -70,7 +72,9 @@ class Writer:
     def __init__(self, name: str, units: list[Unit], roots: Roots, inputs: list[Value]) -> None:
         self.units, self.roots, self.inputs = units, roots, inputs
         self.memory = Memory(units, roots)
-        values = [value for unit in units for value in unit.values]
+        values = [
+            value for unit in units for value in unit.values if not self.memory.inline(value)
+        ]
         for value in readers(roots):
             if not known(value):
                 raise Unsupported(f"it is not known how {value.op} is written in NumPy")
@@ -82,6 +86,7 @@ class Writer:
             value.name = value.name or f"constant{i}"
         self.inputs = [*inputs, *self.constants]
         self.names = name_values(values, self.inputs, self.memory.goes_on)
+        self.said = set(self.names)
         self.formulas = Formulas(self._formula_name)
         self.base = -self.memory.rows[0]
         self.T = self.memory.rows[1]
@@ -102,12 +107,12 @@ class Writer:
         arguments = [self.names[value] for value in self.inputs]
         head = f"def {self.name}({', '.join([*arguments, 'empty=np.empty'])}):"
         sizes, text = self._sizes("\n".join(self.body))
-        checks = list(self.checked.values())
-        lines = [*self._docstring(), *sizes, *self._letters(checks), *([""] if sizes or checks else []),
+        checks = [line for text in self.checked.values() for line in text.split("\n")]
+        lines = [*self._docstring(), *sizes, *self._letters(checks),
                  *text.split("\n")]  # fmt: skip
         body = "\n".join(f"    {line}".rstrip() for line in lines)
         helpers = "\n".join(
-            text for name, text in HELPERS.items() if re.search(rf"(?<![\w.]){name}\(", body)
+            text for name, text in HELPERS.items() if re.search(rf"^[^#]*(?<![\w.]){name}\(", body, re.MULTILINE)
         )
         return f"import numpy as np\n{helpers}\n\n{_wrapped(head)}\n{body}\n"
 
@@ -179,7 +184,7 @@ class Writer:
         if old is None or old == name:
             return []
         self._shown[buffer] = name
-        return [f"{name} = {old}"]
+        return [f"{name} = {old}  # in its place"]
 
     # ------------------------------------------------------------------------------------- the loops
 
@@ -281,6 +286,9 @@ class Writer:
             return lines + self._sum(value, where, out)
         xs = [self._operand(read, where) for read in value.reads]
         self._check_integers(value, xs)
+        if not buffered and value.op in ("tile", "class_slope", "shifted"):
+            shape = shape_text(value.shape)
+            lines.append((None, f"{out} = np.empty({shape}, {dtype_text(value.dtype)})"))
         if value.op == "tile":
             for index, x in zip(value.attributes["indices"], xs, strict=True):
                 parts = ", ".join(map(index_text, index))
@@ -298,6 +306,13 @@ class Writer:
             if text:
                 return [*lines, (None, text)]
         return [*lines, (None, self._assigned(value, out, expression(value, xs, whole), where))]
+
+    def _part_of(self, value: Value, xs: Sequence[Operand], whole: bool) -> str:
+        """A value inside the expression of another."""
+        if value.op != "subtract":
+            return expression(value, xs, whole)
+        a, b = lifted(value, xs, whole)
+        return f"{a.text} - {b.tight}"
 
     def _assigned(self, value: Value, out: str, text: str, where: Where | None) -> str:
         """An expression put where the value is kept."""
@@ -336,7 +351,9 @@ class Writer:
             xs = [self._term(read, where) for read in always]
             wide = lifted(value, xs, where is not None and not where.loop)
             text = " + ".join(x.text for x in wide)
-            if all(x.shape != value.shape for x in xs) or len(xs) == 1:
+            if not value.shape and not any(read.source is value for read in always):
+                text = text if len(xs) > 1 or always[0].over else f"{text}.copy()"
+            elif all(x.shape != value.shape for x in xs) or len(xs) == 1:
                 text = f"np.zeros({shape_text(value.shape)}, {dtype_text(value.dtype)}) + {text}"
             return [(None, f"{out} = {text}")]
         if not started:
@@ -487,6 +504,9 @@ class Writer:
         stepped = value.steps is not None and where is not None and not where.loop
         if self.memory.inline(value):
             read = value.reads[0]
+            if not is_view(value):
+                xs = [self._operand(r, where) for r in value.reads]
+                return Operand(self._part_of(value, xs, stepped), value.shape, value.dtype, stepped)
             if value.op == "getitem" and any(map(moves, value.attributes["index"])):
                 return self._moving(value, where)
             inner = self._operand(read, where)
@@ -575,7 +595,9 @@ class Writer:
             source = source.reads[0].source
         if source.op == "input" and source.dtype.kind == "i":
             name = self.names[source]
-            self.checked[name] = f"if {name}.min() < 0: raise IndexError('{name} is negative')"
+            self.checked[name] = (
+                f'if {name}.min() < 0:\n    raise IndexError("{name}: a number below 0")'
+            )
 
     def _result(self, root: Read) -> str:
         text = self._operand(root, None).text
@@ -590,20 +612,14 @@ class Writer:
         count = 0
         taken = set(self.names.values())
         for buffer in dict.fromkeys(self.memory.buffer.values()):
-            name = None
-            for value in reversed(buffer.values):
-                name = self.names.get(value, name)
-                if name is not None:
-                    self.names.setdefault(value, name)
-        self._real = set(self.names)
+            for value, after in reversed(list(pairwise(buffer.values))):
+                near = self._unit(value).direction == 0 == self._unit(after).direction
+                if after in self.names and (near or self._unit(value) is self._unit(after)):
+                    self.names.setdefault(value, self.names[after])
         for value in values:
             if value in self.names or self.memory.inline(value):
                 continue
             buffer_ = self.memory.buffer.get(value)
-            same = [self.names[v] for v in (buffer_.values if buffer_ else []) if v in self.names]
-            if same:
-                self.names[value] = same[0]
-                continue
             wanted = "r"
             if value.op in ("swapaxes", "transpose"):
                 source = self.names.get(value.reads[0].source, "r")
@@ -620,16 +636,15 @@ class Writer:
             taken.add(name)
             self.names[value] = name
 
+    def _unit(self, value: Value) -> Unit:
+        return self.units[self.memory.unit_of[value]]
+
     def _name(self, value: Value) -> str:
         return self.names[value]
 
     def _formula_name(self, value: Value) -> str | None:
         """The name of a value in equations; None of what is written out there."""
-        if value in self.memory.goes_on:
-            return self.names.get(value)
-        if value.name is None and value.adjoint is None and not value.leaf:
-            return None
-        return self.names.get(value)
+        return self.names[value] if value in self.said else None
 
     # --------------------------------------------------------------------------------------- letters
 
