@@ -440,11 +440,15 @@ def plain_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return np.log(np.exp(x).sum(axis, keepdims=keepdims))
 
 
-def plain_cross_entropy(z: Any, classes: Any, reduction: str = "mean") -> Any:
+def plain_cross_entropy(
+    z: Any, classes: Any, reduction: str = "mean", ignore_index: Any = None
+) -> Any:
     losses = np.zeros(classes.shape, z.dtype)
-    for place in np.ndindex(*classes.shape):
-        losses[place] = plain_logsumexp(z[place]) - z[place][classes[place]]
-    return losses if reduction == "none" else getattr(losses, reduction)()
+    counted = classes != ignore_index
+    for place in np.argwhere(counted):
+        at = tuple(place)
+        losses[at] = plain_logsumexp(z[at]) - z[at][classes[at]]
+    return losses if reduction == "none" else getattr(losses[counted], reduction)()
 
 
 def plain_scatter(g: Any, *arrays: Any, index: Any, shape: Shape) -> Any:
@@ -659,7 +663,8 @@ ROWS: list[Row] = [
         [*axis_errors("softmax", several=False),
          bad(TypeError, r"^softmax: takes 2 arguments, not 3", ones(2, 3), 0, 1),
          bad(ValueError, r"^softmax\(x: float64 of shape \(2, 0\)\): zero-size", ones(2, 0))],
-        [kink([0, 0, 1], ([0, 0, 0],), [-INF, -INF, 0])],
+        [kink([0, 0, 1], ([0, 0, 0],), [-INF, -INF, 0]),
+         kink([0, 0], ([0, 0],), [-INF, -INF])],
         reference=plain_softmax, program=an_axis),
     Row(rules.log_softmax,
         [at(normal(2, 3)), at(normal(2, 3), 0), at(normal(2, 3), axis=-2), at(normal(0, 3))],
@@ -674,7 +679,12 @@ ROWS: list[Row] = [
         [at(normal(2, 2, 3), CLASSES), at(normal(2, 2, 3), CLASSES, "sum"),
          at(normal(2, 2, 3), CLASSES, reduction="none"),
          at(normal(3), np.array(1)), at(normal(0, 2, 3), NO_IDS, "sum"),
-         at(normal(0, 2, 3), NO_IDS, "none")],
+         at(normal(0, 2, 3), NO_IDS, "none"),
+         at(normal(2, 2, 3), CLASSES, ignore_index=1),
+         at(normal(4, 3), np.array([0, -1, 2, -1]), "mean", -1),
+         at(normal(4, 3), np.array([0, 3, 2, 3]), "sum", 3),
+         at(normal(4, 3), np.array([0, 3, 2, 3]), "none", 3),
+         at(normal(2, 3), np.array([3, 3]), "sum", 3)],
         [bad(ValueError,
              rf"^cross_entropy{X23}.*\): logits \(2, 3\) want classes \(2,\), not \(3,\)",
              ones(2, 3), np.array([0, 1, 2])),
@@ -685,7 +695,11 @@ ROWS: list[Row] = [
          bad(TypeError, rf"^cross_entropy{X23}.*class: integers are wanted, not float64",
              ones(2, 3), np.array([0.0, 1.0])),
          bad(ValueError, rf"^cross_entropy{X23}.*reduction='total'", ones(2, 3), np.array([0, 1]),
-             "total")],
+             "total"),
+         bad(IndexError, rf"^cross_entropy{X23}.*class -1 at \(1,\)", ones(2, 3),
+             np.array([-2, -1]), ignore_index=-2),
+         bad(ValueError, rf"^cross_entropy{X23}.*all classes are -1, which is ignored", ones(2, 3),
+             np.array([-1, -1]), ignore_index=-1)],
         reference=plain_cross_entropy, program=some_classes),
 
 # -------------------------------------------------------------------------------------- products
@@ -831,7 +845,7 @@ ROWS: list[Row] = [
 
     Row(rules.getitem, [at(normal(3, 2), index=np.s_[1:, ::-1]),
                         at(normal(3, 2), index=np.s_[..., None, 0]),
-                        at(normal(3, 2), index=([0, 0, -1],)),
+                        at(normal(3, 2), index=([2, 0, 0, -1],)),
                         at(normal(3, 2), index=(np.array([0, 1]), slice(1, None))),
                         by(lambda x: x[np.array([[True, False], [True, True]])], normal(2, 2)),
                         at(normal(3, 2), index=-1), at(normal(), index=None),

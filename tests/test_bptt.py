@@ -211,6 +211,14 @@ def test_in_any_graph_the_contributions_sum_to_the_gradient(kind: str) -> None:
         assert uses.steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_forward_mode_moves_some_weights_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_rnn.bptt.forward_mode.AT_ONCE", 3)
+    r = Recorded()
+    (forward,) = tg.bptt.rtrl(r.L, [r.parameters["W"]])
+    (dW,) = tg.grad(r.L, r.parameters["W"])
+    np.testing.assert_allclose(forward, dW, rtol=0, atol=EXACT)
+
+
 def test_uses_of_what_was_made_of_a_parameter_before_the_steps_are_uses_of_it() -> None:
     loss, (_, W) = graph("attention")
     uses = tg.bptt.contributions(loss, W)
@@ -237,7 +245,7 @@ def test_losses_at_some_steps_only_keep_their_steps() -> None:
 def test_the_triangle_takes_one_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     from tinygrad_rnn.bptt import contributions
 
-    module = sys.modules["tinygrad_rnn.bptt.contributions"]
+    module = sys.modules["tinygrad_rnn.bptt.uses"]
     sweep, calls = module.adjoints, []
     monkeypatch.setattr(module, "adjoints", lambda *a, **k: calls.append(1) or sweep(*a, **k))
     r = Recorded(T=7)
@@ -411,6 +419,8 @@ def test_the_paths_and_their_products() -> None:
     assert "4 ← 3 ← 2 ← 1" in repr(found)
     assert str(found.paths[0]) == "cross_entropy ← add ← matmul ← tanh ← add ← add ← matmul"
     assert tg.bptt.paths(r.L, W).count == 10
+    assert len(tg.bptt.paths(r.losses[3], W, limit=4)) == 4
+    assert len(tg.bptt.paths(r.losses[3], W, limit=3)) == 0
 
 
 def test_paths_are_counted_without_being_walked() -> None:

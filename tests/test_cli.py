@@ -14,23 +14,35 @@ import pytest
 import tinygrad_rnn
 from tinygrad_rnn import cli
 from tinygrad_rnn.progress import Progress
-from tinygrad_rnn.study import job, report
+from tinygrad_rnn.study import job, plots, report
 from tinygrad_rnn.study import network as study
 
+PLOTS = ["contributions.png", "decay.png", "triangles.png"]
 WORDS = "to be or not to be, that is the question\n\twhether `tis *nobler* in the mind | \n" * 40
 QUICK = ["--updates", "4", "--hidden", "8"]
+ALL_FILES = sorted([*PLOTS, "network.npz", "report.md", "unrolled.png"])
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(tinygrad_rnn.__file__).parents[1])}
 
 
 @pytest.fixture
-def book(tmp_path, monkeypatch):
-    """A small text, in an empty folder that is the current one."""
+def book(tmp_path, monkeypatch, request):
+    """A small text, in an empty folder that is the current one.
+
+    There is no matplotlib, unless the test asks for it.
+    """
+    if "matplotlib" not in request.fixturenames:
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
     path = tmp_path / "book.txt"
     path.write_text(WORDS, encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture
+def matplotlib():
+    return pytest.importorskip("matplotlib")
 
 
 def one_line(capsys):
@@ -69,7 +81,7 @@ def test_the_job_leaves_a_report_a_picture_and_the_weights(book, capsys):
     assert "    to be" in words
 
 
-def test_the_same_seed_gives_the_same_files(book, capsys):
+def test_the_same_seed_gives_the_same_files(book, matplotlib, capsys):
     def files(*more):
         assert cli.main(["study", book, *QUICK, *more]) == 0
         return {path.name: path.read_bytes() for path in Path("study").iterdir()}
@@ -122,6 +134,54 @@ def test_without_a_graphviz_engine_the_rest_is_there_and_the_remedy(book, capsys
     assert "pip install graphviz-pure" in words
     assert "pip install graphviz-pure" in " ".join(capsys.readouterr().out.split())
     assert "digraph" in Path("study/unrolled.dot").read_text(encoding="utf-8")
+
+
+def test_what_each_step_contributed_is_in_the_report_with_pictures(book, matplotlib, capsys):
+    assert cli.main(["study", book, *QUICK]) == 0
+    assert sorted(os.listdir("study")) == ALL_FILES
+    words = Path("study/report.md").read_text(encoding="utf-8")
+    section = words.split("## What each step contributed")[1].split("\n## ")[0]
+    for name in PLOTS:
+        assert Path("study", name).read_bytes().startswith(b"\x89PNG")
+        assert section.count(f"]({name})") == 1
+    assert "matplotlib" not in words
+    assert "t = 1" not in words
+    said = capsys.readouterr().out
+    assert "matplotlib" not in said
+    assert said.count(" t = 1  ") == 1, "one heat map"
+    assert all(name in said.split("Written: ")[1] for name in ALL_FILES)
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_what_each_step_contributed_is_in_the_report_as_text_without_matplotlib(book, capsys):
+    assert cli.main(["study", book, *QUICK]) == 0
+    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.png"]
+    words = Path("study/report.md").read_text(encoding="utf-8")
+    section = words.split("## What each step contributed")[1].split("\n## ")[0]
+    assert section.count("pip install matplotlib") == 1
+    assert "![" not in section
+    assert section.count("\n     t = 1  ") == 3, "U, W and V"
+    assert "contribution\n" in section
+    assert re.search(r"typical +largest\n", section)
+    assert "pip install matplotlib" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_full_disk_for_plots_leaves_nothing(book, matplotlib, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    assert cli.main(["study", book, "--out", "x/y", *QUICK]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_folder_in_the_way_of_a_plot_is_found_before_training(book, capsys, name):
+    Path("study", name).mkdir(parents=True)
+    assert cli.main(["study", book, "--updates", "1000000"]) == 2
+    assert "a folder is in the way" in one_line(capsys)
+    assert os.listdir("study") == [name]
 
 
 def test_gradients_that_differ_are_said_loudly(book, capsys, monkeypatch):
@@ -255,7 +315,7 @@ def test_ctrl_c_before_training_leaves_nothing(book, capsys, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a signal as a terminal sends it")
-def test_ctrl_c_while_files_are_moved_leaves_all_of_them(book, monkeypatch):
+def test_ctrl_c_while_files_are_moved_leaves_all_of_them(book, matplotlib, monkeypatch):
     move, handler = os.replace, signal.getsignal(signal.SIGINT)
 
     def interrupted(source, target):
@@ -265,7 +325,7 @@ def test_ctrl_c_while_files_are_moved_leaves_all_of_them(book, monkeypatch):
 
     monkeypatch.setattr(job.os, "replace", interrupted)
     assert cli.main(["study", book, *QUICK]) == 0
-    assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.png"]
+    assert sorted(os.listdir("study")) == ALL_FILES
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -282,6 +342,16 @@ def test_ctrl_c_in_training_keeps_what_was_learned(book, capsys, monkeypatch):
     words = Path("study/report.md").read_text(encoding="utf-8")
     assert "**Interrupted** after 3 of 1,000,000 updates" in words
     assert sorted(os.listdir("study")) == ["network.npz", "report.md", "unrolled.png"]
+
+
+def test_ctrl_c_while_plots_are_made_leaves_nothing(book, matplotlib, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots, "decay", interrupt)
+    assert cli.main(["study", book, *QUICK]) == 130
+    assert capsys.readouterr().err.endswith("\ntinygrad-rnn: interrupted\n")
+    assert os.listdir() == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a signal as a terminal sends it")
@@ -389,3 +459,75 @@ def test_a_sample_can_neither_drive_a_terminal_nor_end_its_block():
     lines = shown.split("\n")
     assert all(line.startswith("    ") or not line for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+# ------------------------------------------------------------------------------------- drawing
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_picture_needs_no_options(folder, capsys):
+    from tinygrad_rnn.draw.render import find_engine
+
+    try:
+        find_engine()
+    except tinygrad_rnn.GraphvizNotFound:
+        pytest.skip("no Graphviz engine")
+    assert cli.main(["draw"]) == 0
+    assert capsys.readouterr().out == "rnn.png\n"
+    assert os.listdir() == ["rnn.png"]
+    assert Path("rnn.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("network", ["rnn", "lstm", "gru", "two-layers", "bidirectional"])
+@pytest.mark.parametrize("options", [[], ["--folded"], ["--detail", "cells", "--backward"]])
+def test_every_network_is_drawn_in_every_way(folder, network, options):
+    assert cli.main(["draw", network, "--steps", "3", "--out", "a.dot", *options]) == 0
+    text = Path("a.dot").read_text(encoding="utf-8")
+    assert ("one step later" in text) == ("--legend" in options)
+    assert ("t = 1 … 3" in text) == ("--folded" in options)
+    assert ("dir=back" in text) == ("--backward" in options)
+
+
+def test_the_command_draws_what_the_function_draws(folder):
+    from tinygrad_rnn.draw.networks import rnn
+
+    words = "--steps 30 --ends 2 1 --show shapes --show values --notation karpathy --legend"
+    words += " --direction up --theme print --title Steps --out a.dot"
+    assert cli.main(["draw", "rnn", *words.split()]) == 0
+    expected = tinygrad_rnn.draw(
+        rnn(30), "Steps", steps=(2, 1), show=("shapes", "values"), notation="karpathy",
+        legend=True, direction="up", theme="print",
+    )  # fmt: skip
+    assert Path("a.dot").read_text(encoding="utf-8") == expected.source
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["transformer"], "invalid choice: 'transformer'"),
+        (["--steps", "0"], "'0' should be from 1 to"),
+        (["--steps", "3", "--ends", "3", "2"], "asks for 5 steps .* has 3"),
+        (["--folded", "--ends", "1", "1"], "steps are those of the unrolled picture"),
+        (["--detail", "all"], "invalid choice: 'all'"),
+        (["--out", "a.gif"], r"'a.gif' ends in '.gif'; a picture is .png, .svg, .pdf or .dot"),
+        (["--out", "no/a.svg"], "there is no folder 'no'"),
+        (["--out", ""], "give the name of a file"),
+        (["--steps", "9", "--dpi", "9999"], "a PNG has at most 32,767"),
+    ],
+)
+def test_what_can_t_be_drawn_is_one_line_and_no_file(folder, capsys, words, said):
+    assert cli.main(["draw", *words]) == 2
+    assert re.search(said, one_line(capsys))
+    assert os.listdir() == []
+
+
+def test_without_an_engine_the_text_is_there(folder, capsys, monkeypatch):
+    monkeypatch.setenv("GRAPHVIZ_DOT", "/no/such/program")
+    assert cli.main(["draw", "--out", "a.png"]) == 2
+    assert "The DOT text is saved as 'a.dot'" in one_line(capsys)
+    assert os.listdir() == ["a.dot"]

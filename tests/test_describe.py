@@ -40,10 +40,18 @@ outside the steps, loss:
 
 def test_array_constants_are_described_by_their_shape_and_long_chains_are_no_matter() -> None:
     x = tg.Parameter([1.0, 2.0])
-    assert tg.describe(x * np.ones((3, 1))).endswith("n2 = multiply(n1, array 3×1)  3×2")
+    assert tg.describe(x * np.ones((3, 1))).endswith("n2 = multiply(n1, array(3, 1))  3×2")
     for _ in range(20_000):
         x = x * 1.0
     assert tg.describe(x).count("\n") == 20_001
+
+
+def test_two_to_the_sixty_paths_are_sixty_lines() -> None:
+    y = tg.Parameter(1.0)
+    for _ in range(60):
+        y = y + y
+    assert tg.describe(y).count("\n") == 61
+    assert tg.draw(y).source.count(" -> ") == 2 * 60 + 1  # and one from the last sum to its name
 
 
 def test_a_nan_in_the_backward_pass_is_reported_with_its_line() -> None:
@@ -56,7 +64,8 @@ def test_a_nan_in_the_backward_pass_is_reported_with_its_line() -> None:
             tg.trace_errors(),
             pytest.raises(FloatingPointError, match=r"sqrt.*norm.*test_describe\.py:\d+"),
         ):
-            y.sum().backward()
+            y.sum().backward(retain_graph=True)
+        y.sum().backward()
 
 
 def test_what_was_nan_before_is_not_blamed_on_the_rules_after() -> None:
@@ -65,3 +74,16 @@ def test_what_was_nan_before_is_not_blamed_on_the_rules_after() -> None:
     with tg.trace_errors():
         y.backward(np.array([np.nan, 1.0]))
     assert np.isnan(x.grad.data[0])
+
+
+def test_a_nan_that_begins_in_a_sum_is_reported_too() -> None:
+    a = tg.tensor(1.0, requires_grad=True)
+    y = a * 1e308 + a * 1e308
+    begins = pytest.raises(FloatingPointError, match="the sum of the terms of the gradient of a is")
+    with tg.trace_errors(), np.errstate(over="ignore"), begins:
+        y.backward()
+
+
+def test_only_tensors_are_described() -> None:
+    with pytest.raises(TypeError, match=r"list is not a tensor; describe\(a, b\)"):
+        tg.describe([tg.tensor(1.0)])

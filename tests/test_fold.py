@@ -275,13 +275,13 @@ def test_the_loop_of_the_lecture_as_text() -> None:
     shared  n6 h = data
  t = 1 … 5  n7 x = data
  t = 1 … 5  n8 = matmul(n7[t], n1)
- t = 1 … 5  n9 = matmul(n6 if t = 1, n12[t-1] if t = 2 … 5, n2)
+ t = 1 … 5  n9 = matmul(n6 for t = 1 | n12[t-1] for t = 2 … 5, n2)
  t = 1 … 5  n10 = add(n8[t], n9[t])
  t = 1 … 5  n11 = add(n10[t], n4)
  t = 1 … 5  n12 h = tanh(n11[t])
  t = 1 … 5  n13 = matmul(n12[t], n3)
  t = 1 … 5  n14 = add(n13[t], n5)
- t = 1 … 5  n15 L = cross_entropy(n14[t])
+ t = 1 … 5  n15 L = cross_entropy(n14[t], array(2))
     shared  n16 = add_n(n15[1 … 5])"""
     )
 

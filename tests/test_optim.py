@@ -55,8 +55,11 @@ def test_adam() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda p: tg.optim.SGD(p, 0.1, momentum=0.9), tg.optim.Adagrad, tg.optim.Adam],
-)
+    [
+        lambda p: tg.optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+        tg.optim.Adagrad, tg.optim.RMSprop, tg.optim.Adam, tg.optim.AdamW,
+    ],
+)  # fmt: skip
 def test_parameters_keep_their_dtype_and_wait_without_gradient(make: Any) -> None:
     p = tg.Parameter(np.ones(2, np.float32))
     still = tg.Parameter(np.ones(2, np.float32))
@@ -161,3 +164,136 @@ def test_nothing_to_move_or_no_way_to_move() -> None:
         tg.optim.SGD([], lr=0.1)
     with pytest.raises(ValueError, match="lr=0"):
         tg.optim.SGD([tg.Parameter([1.0])], lr=0)
+
+
+# --------------------------------------------------------------------------- clipping, at the edges
+
+
+def test_a_norm_that_is_not_finite_is_returned_and_changes_nothing() -> None:
+    for value in (np.nan, np.inf, -np.inf):
+        a, b = tg.Parameter([0.0]), tg.Parameter([0.0, 0.0])
+        a.grad, b.grad = tg.tensor([3.0]), tg.tensor([value, 4.0])
+        norm = tg.optim.clip_grad_norm([a, b], 1.0)
+        assert not np.isfinite(norm)
+        np.testing.assert_array_equal(a.grad, [3.0])
+        np.testing.assert_array_equal(b.grad, [value, 4.0])
+
+
+def test_a_norm_whose_square_overflows_or_vanishes_is_right() -> None:
+    for size in (1e200, 1e-200):
+        a, b = tg.Parameter([0.0]), tg.Parameter([0.0])
+        a.grad, b.grad = tg.tensor([3 * size]), tg.tensor([4 * size])
+        norm = tg.optim.clip_grad_norm([a, b], size)
+        np.testing.assert_allclose(norm, 5 * size, rtol=1e-14)
+        np.testing.assert_allclose([a.grad.item(), b.grad.item()], [0.6 * size, 0.8 * size])
+    assert tg.optim.clip_grad_norm([tg.Parameter([1.0])], 1.0) == 0.0
+
+
+def test_clipping_by_value_leaves_nan_and_refuses_what_is_not_positive() -> None:
+    a = tg.Parameter([0.0, 0.0])
+    a.grad = tg.tensor([np.nan, -np.inf])
+    tg.optim.clip_grad_value([a], 2.0)
+    np.testing.assert_array_equal(a.grad, [np.nan, -2.0])
+    with pytest.raises(ValueError, match="max_value=-1"):
+        tg.optim.clip_grad_value([a], -1)
+
+
+# ------------------------------------------------------------------------------------ what is kept
+
+
+MAKERS: list[Any] = [
+    lambda p: tg.optim.SGD(p, 0.1),
+    lambda p: tg.optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    tg.optim.Adagrad,
+    tg.optim.RMSprop,
+    tg.optim.Adam,
+    lambda p: tg.optim.AdamW(p, 0.01, betas=(0.5, 0.75), weight_decay=0.3),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_going_on_from_a_saved_state_is_bit_equal(make: Any) -> None:
+    rng = np.random.default_rng(0)
+    gradients = rng.standard_normal((6, 3))
+
+    def move(parameters: list[Any], optimizer: Any, rows: Any) -> None:
+        for g in rows:
+            parameters[0].grad = tg.tensor(g)  # the other one has none yet
+            optimizer.step()
+
+    whole = [tg.Parameter(np.ones(3)), tg.Parameter(np.ones(2))]
+    optimizer = make(whole)
+    optimizer.lr *= 0.7
+    move(whole, optimizer, gradients[:3])
+    state = optimizer.state_dict()
+    halves = [tg.Parameter(p.numpy()) for p in whole]
+    move(whole, optimizer, gradients[3:])
+    again = make(halves)
+    again.load_state_dict(state)
+    assert again.lr == optimizer.lr
+    again.state_dict()["state"][0].clear()  # a copy, as
+    for entry in state["state"][0].values():  # what was loaded is
+        if isinstance(entry, np.ndarray):
+            entry[:] = 99
+    move(halves, again, gradients[3:])
+    np.testing.assert_array_equal(halves[0].data, whole[0].data)
+    for kept, like in zip(again.state, optimizer.state, strict=True):
+        assert kept.keys() == like.keys()
+        for name in kept:
+            np.testing.assert_array_equal(kept[name], like[name])
+
+
+def test_a_state_that_does_not_fit_changes_nothing() -> None:
+    p, q = tg.Parameter([1.0, 2.0]), tg.Parameter([3.0])
+    optimizer = tg.optim.Adam([p, q], lr=0.1)
+    p.grad = tg.tensor([1.0, 1.0])
+    optimizer.step()
+    good = optimizer.state_dict()
+    kept = good["state"][0]
+
+    def instead(**entries: Any) -> dict[str, Any]:
+        return {**good, "options": {**good["options"], "lr": 7.0},
+                "state": [{**kept, **entries}, {}]}  # fmt: skip
+
+    wrong: list[tuple[Any, str]] = [
+        (tg.optim.SGD([p, q], 0.1).state_dict(), "^Adam: this is the state of 'SGD'"),
+        (tg.optim.Adam([p]).state_dict(), "is of 1 parameters, not of 2"),
+        ({}, "not what an optimizer's state_dict"),
+        ({**good, "options": {"lr": 1.0}}, r"the options are lr, betas, eps, not"),
+        ({**good, "options": {**good["options"], "betas": [0.9]}}, "no values of options"),
+        ({**good, "options": {**good["options"], "lr": "fast"}}, "no values of options"),
+        (
+            instead(mean=np.ones(3)),
+            r"parameter 0 has mean of float64 \(3,\); the parameter is float64 \(2,\)",
+        ),
+        (instead(square=np.ones(2, np.float32)), r"has square of float32 \(2,\); the"),
+        (instead(mean=None), "has mean of NoneType"),
+        (instead(updates=-1), "updates=-1"),
+        (instead(velocity=np.ones(2)), r"has \['mean', 'square', 'updates', 'velocity'\], not"),
+    ]
+    for state, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict(state)
+        assert optimizer.lr == 0.1
+        np.testing.assert_array_equal(optimizer.state[0]["mean"], kept["mean"])
+        assert optimizer.state[0]["updates"] == 1
+
+
+def test_nesterov_needs_momentum() -> None:
+    with pytest.raises(ValueError, match="looks ahead along the momentum, which is 0"):
+        tg.optim.SGD([tg.Parameter([1.0])], 0.1, nesterov=True)
+
+
+# -------------------------------------------------------------------------- learning-rate schedules
+
+
+def test_schedules_are_factors_of_the_number_of_updates() -> None:
+    optim = tg.optim
+    assert [optim.staircase(n, 2, 0.5) for n in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+    assert [optim.warmup(n, 4) for n in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    np.testing.assert_allclose(
+        [optim.cosine(n, 4) for n in range(6)], [1, (2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4, 0, 0],
+        atol=1e-15,
+    )  # fmt: skip
+    assert optim.cosine(9, 4, lowest=0.1) == 0.1
+    assert optim.cosine(0, 4, lowest=0.1) == 1

@@ -17,6 +17,7 @@ FLOORS = [
     ["fold"],
     ["program"],
     ["nn", "optim"],
+    ["saving"],
     ["tables", "progress", "threads"],
     ["bptt"],
     ["draw"],

@@ -24,8 +24,12 @@ def test_steps_count_from_one_and_label_what_they_record() -> None:
 
 def test_steps_walk_sequences_together_and_refuse_unequal_or_empty_ones() -> None:
     assert list(tg.steps("ab", [1, 2])) == [(1, "a", 1), (2, "b", 2)]
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="steps: the sequences have 2 and 1 elements"):
         list(tg.steps("ab", [1]))
+    with pytest.raises(ValueError, match="zip"):
+        list(tg.steps("ab", iter([1])))
+    with pytest.raises(TypeError, match=r"5 is no sequence; write steps\(range\(5\)\)"):
+        next(tg.steps(5))
     with pytest.raises(ValueError, match="empty"):
         list(tg.steps([]))
     with pytest.raises(TypeError, match="which sequence"):
@@ -111,6 +115,16 @@ def test_a_condition_does_not_shift_the_places_after_it() -> None:
     assert len(set(places)) == 1
 
 
+def test_one_line_in_two_scopes_of_one_name_is_two_places() -> None:
+    x = leaf()
+    for _ in tg.steps("a"):
+        nodes = []
+        for _ in range(2):
+            with tg.scope("cell"):
+                nodes.append(x * 2.0)
+    assert nodes[0].place != nodes[1].place
+
+
 def test_two_loops_over_one_line_are_two_places() -> None:
     x = leaf()
     places = {(x * 2.0).place for _ in range(2) for _ in tg.steps("ab")}
@@ -138,7 +152,7 @@ def test_names_are_given_or_read_off_the_assignment() -> None:
     assert (W.name, V.name, h.name) == ("W", "input weights", "h")
     assert np.tanh(W).name is None
     h.name = "state"
-    assert h.name == "state"
+    assert h.name == h.detach().name == "state"
     a, b = tg.tensor([1.0, 2.0])
     assert (a.name, b.name) == (None, None)
     with pytest.raises(TypeError, match="5 is not a string"):

@@ -275,6 +275,17 @@ def test_gelu_of_a_few_numbers() -> None:
     np.testing.assert_allclose(tg.gelu([0.0, 1.0, -1.0]), [0.0, 0.841192, -0.158808], atol=1e-6)
 
 
+def test_nan_is_passed_on_to_values() -> None:
+    x = tg.tensor([np.nan, 0.5])
+    for f in (
+        tg.relu, tg.sigmoid, tg.softplus, tg.gelu, tg.softmax, tg.log_softmax, tg.logsumexp,
+        np.tanh, np.abs, np.sum, np.mean, np.max, np.min, np.prod, np.std, np.linalg.norm,
+        lambda x: tg.cross_entropy(x, np.array(1)), lambda x: np.clip(x, 0, 1),
+    ):  # fmt: skip
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(f(x).data).any()
+
+
 def test_nan_is_passed_on_to_gradients() -> None:
     for f in (tg.relu, lambda x: np.maximum(x, 0.0), lambda x: np.clip(x, 0, 1)):
         assert slope(f, [np.nan, 0.5]) == [1, 1]
@@ -287,7 +298,7 @@ def test_the_tails_of_sigmoid_are_exact() -> None:
 
 def test_what_is_cast_to_integers_has_no_gradient() -> None:
     x = tg.tensor([1.7, 2.2], requires_grad=True)
-    y = x.astype(int) * 2.5 + x
+    y = sum(x.astype(kind) * 2.5 for kind in (int, np.uint8, bool)) + x
     y.backward(np.ones(2))
     assert x.grad.data.tolist() == [1, 1]
 
@@ -321,8 +332,10 @@ def test_arguments_are_as_numpy_has_them() -> None:
         tg.softmax(x, 0, 1)
 
 
-def test_a_list_of_axes_changed_later_changes_no_gradient() -> None:
-    x, axes, w = tg.tensor(normal(2, 3, 4), requires_grad=True), [0, 2, 1], normal(2, 4, 3)
+@pytest.mark.parametrize("given", [list, np.array])
+def test_axes_changed_later_change_no_gradient(given: Any) -> None:
+    x, w = tg.tensor(normal(2, 3, 4), requires_grad=True), normal(2, 4, 3)
+    axes = given([0, 2, 1])
     y = (np.transpose(x, axes) * w).sum()
     axes[:] = [2, 1, 0]
     y.backward()
@@ -334,6 +347,19 @@ def test_half_precision_sums_do_not_overflow() -> None:
     loss = tg.cross_entropy(z, np.zeros(40_000, int))
     assert loss.dtype == np.float16
     assert loss.item() == pytest.approx(np.log(10), rel=1e-3)
+    assert tg.tensor(np.ones(70_000), dtype=np.float16).mean().item() == 1.0
+
+
+def test_a_sum_of_mixed_precision_is_what_numpy_makes_of_it() -> None:
+    narrow, wide = np.ones(2, np.float32), np.full(2, 1e-12)
+    assert tg.add_n([tg.tensor(narrow), narrow, wide]).data.tolist() == [2 + 1e-12] * 2
+
+
+def test_extended_precision_stays() -> None:
+    x = tg.tensor(np.ones(2, np.longdouble), requires_grad=True)
+    y = tg.logsumexp(tg.softmax(x) * x)
+    y.backward()
+    assert (y.dtype, x.grad.dtype) == (np.longdouble, np.longdouble)
 
 
 def test_where_passes_a_nan_branch_on_and_the_remedy_works() -> None:
@@ -349,6 +375,10 @@ def test_where_passes_a_nan_branch_on_and_the_remedy_works() -> None:
 @pytest.mark.filterwarnings("error")
 def test_extreme_arguments_neither_overflow_nor_warn() -> None:
     assert tg.sigmoid(tg.tensor([-800.0, 800.0])).data.tolist() == [0, 1]
+    assert np.tanh(tg.tensor([-800.0, 800.0])).data.tolist() == [-1, 1]
+    assert slope(tg.sigmoid, [-800.0, 800.0]) == slope(np.tanh, [-800.0, 800.0]) == [0, 0]
+    assert (-tg.softplus(-tg.tensor([-800.0]))).item() == -800  # log σ
+    assert slope(lambda x: -tg.softplus(-x), [-800.0]) == [1]
     assert tg.softplus(tg.tensor([800.0, -800.0])).data.tolist() == [800, 0]
     assert slope(tg.softplus, [800.0, -800.0]) == [1, 0]
     z = tg.tensor([[1e4, -1e4], [1e4, -1e4]], requires_grad=True)
@@ -417,3 +447,62 @@ def test_functions_take_arrays_and_give_arrays() -> None:
     assert tg.one_hot([[1], [0]], 2).tolist() == [[[0, 1]], [[1, 0]]]
     assert tg.where(True, 1.0, 2.0) == 1.0
     assert tg.stack([np.ones(2), np.ones(2)], axis=1).shape == (2, 2)
+
+
+def test_arguments_by_keyword_are_arguments() -> None:
+    z, classes = tg.tensor(normal(1, 3), requires_grad=True), np.array([0])
+    by_position = tg.grad(tg.cross_entropy(z, classes), z)[0].data
+    L = tg.cross_entropy(z=z, classes=classes)
+    classes[0] = 2  # a copy was taken
+    np.testing.assert_array_equal(tg.grad(L, z)[0], by_position)
+    np.testing.assert_array_equal(tg.softmax(x=z).data, tg.softmax(z).data)
+    assert tg.embedding(table=z, ids=[0]).shape == (1, 3)
+    assert tg.logsumexp(z, axis=[0, 1]).shape == ()
+
+
+def test_small_integers_index_large_tables() -> None:
+    E = tg.tensor(np.zeros((300, 2)), requires_grad=True)
+    ids = np.array([255, 255, 3], np.uint8)
+    for rows in (tg.embedding(E, ids), E[ids]):
+        E.zero_grad()
+        rows.sum().backward()
+        assert E.grad.data[[255, 3, 0], 0].tolist() == [2, 1, 0]
+
+
+def test_einsum_says_which_letter_does_not_fit_and_takes_numbers() -> None:
+    x = tg.tensor(normal(3, 4), requires_grad=True)
+    with pytest.raises(ValueError, match="j in 'ij,ij->ij' has the lengths 4, 1"):
+        np.einsum("ij,ij->ij", x, x[:, :1])
+    np.einsum(",ij->ij", 2.0, x).sum().backward()
+    assert (x.grad.data == 2).all()
+
+
+def test_indices_that_broadcast_are_taken_along_an_axis() -> None:
+    a = np.arange(12.0).reshape(3, 4)
+    for indices, axis in (([[1]], 1), ([[2, 1, 0, 0]], 0), ([[1], [2], [0]], 1)):
+        found = np.take_along_axis(tg.tensor(a), np.array(indices), axis).data
+        np.testing.assert_array_equal(found, np.take_along_axis(a, np.array(indices), axis))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_ignored_classes_take_no_part_though_their_logits_be_nan(reduction: str) -> None:
+    z = np.random.default_rng(0).standard_normal((4, 3))
+    z[[1, 3]] = [np.nan, np.inf, -np.inf]
+    classes, kept = np.array([2, -1, 0, -1]), [0, 2]
+    x, y = tg.tensor(z, requires_grad=True), tg.tensor(z[kept], requires_grad=True)
+    loss = tg.cross_entropy(x, classes, reduction, ignore_index=-1)
+    alone = tg.cross_entropy(y, classes[kept], reduction)
+    if reduction == "none":
+        np.testing.assert_array_equal(loss.data[[1, 3]], 0)
+        loss, alone = loss.sum(), alone.sum()
+    assert loss.item() == pytest.approx(alone.item(), rel=1e-15)
+    (g,) = tg.grad(loss, [x], create_graph=True)
+    (h,) = tg.grad((g * g).sum(), [x])
+    (g_alone,) = tg.grad(alone, [y], create_graph=True)
+    (h_alone,) = tg.grad((g_alone * g_alone).sum(), [y])
+    for found, expected in ((g, g_alone), (h, h_alone)):
+        assert not found.data[[1, 3]].any()
+        np.testing.assert_allclose(found.data[kept], expected.data, rtol=1e-14)
+    half = tg.cross_entropy(z.astype(np.float16), classes, reduction, -1)
+    assert np.isfinite(half).all()
+    assert half.dtype == np.float16

@@ -31,7 +31,9 @@ def test_the_golden_toy() -> None:
 
 def test_every_use_counts() -> None:
     x, A = scalar(3.0), tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-    (x * x).backward()
+    y = x * x
+    assert y.inputs == (x, x)
+    y.backward()
     assert x.grad.item() == 6.0
     x.zero_grad()
     (x + x).backward()
@@ -217,6 +219,9 @@ def test_mixed_precision_gradients_have_the_dtype_of_their_tensor() -> None:
     assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
     (b @ a).sum().backward()
     assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+    a.zero_grad()
+    a.backward(np.ones(a.shape))
+    assert a.grad.dtype == np.float32
 
 
 # ------------------------------------------------------------------------ hooks, retained gradients
@@ -232,6 +237,21 @@ def test_hooks_run_once_with_the_total_gradient_and_may_replace_it() -> None:
     (y + y * 2.0).backward()
     assert seen == [3.0, 180.0]
     assert x.grad.item() == 180.0
+
+
+def test_what_a_hook_is_given_is_its_own_and_what_it_gives_is_taken_over() -> None:
+    a, b = (tg.tensor([1.0, 2.0], dtype=np.float32, requires_grad=True) for _ in range(2))
+    y, buffer = a + b, np.array([3.0, 4.0])
+    y.register_hook(lambda g: g.data.fill(9.0))
+    y.backward(np.ones(2), retain_graph=True)
+    assert [x.grad.data.tolist() for x in (a, b)] == [[1, 1], [1, 1]]
+    b.register_hook(lambda g: buffer)
+    y.backward(np.ones(2))
+    buffer.fill(9.0)
+    assert b.grad.data.tolist() == [4, 5]
+    b.zero_grad()
+    b.backward(np.ones(2))
+    assert b.grad.dtype == np.float32
 
 
 def test_a_hook_on_a_recorded_pass_is_differentiated_through() -> None:
@@ -275,13 +295,42 @@ def test_grad_is_pure_even_where_a_gradient_is_retained() -> None:
     assert (y.grad, x.grad) == (None, None)
 
 
-def test_a_hook_sees_each_row_of_a_jacobian() -> None:
+def test_hooks_belong_to_a_pass_for_a_loss_and_not_to_jacobians_and_contributions() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
-    y = x * x
-    seen: list[int] = []
-    y.register_hook(lambda g: seen.append(g.ndim) or g * 10.0)
-    np.testing.assert_array_equal(tg.jacobian(y * 1.0, x), np.diag([20.0, 40.0]))
-    assert seen == [1, 1]
+    for _ in tg.steps("a"):
+        y = x * x
+    y.register_hook(lambda g: g * 10.0)
+    x.register_hook(lambda g: g * 10.0)
+    np.testing.assert_array_equal(tg.jacobian(y * 1.0, x), np.diag([2.0, 4.0]))
+    L = y.sum()
+    np.testing.assert_array_equal(tg.bptt.contributions(L, x).total, [2.0, 4.0])
+    L.backward()
+    np.testing.assert_array_equal(x.grad, [200.0, 400.0])
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_a_hook_may_not_change_the_shape(record: bool) -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    w.register_hook(lambda g: g.sum())
+    with pytest.raises(ValueError, match=r"hook: a gradient of shape \(2,\) became \(\)"):
+        tg.grad((w * w).sum(), w, create_graph=record)
+    v = tg.tensor([1.0, 2.0], requires_grad=True)
+    v.register_hook(lambda g: np.ones(2))
+    assert tg.grad((v * v).sum(), v, create_graph=record)[0].data.tolist() == [1, 1]
+
+
+def test_a_pass_to_a_middle_node_keeps_what_is_below_it() -> None:
+    x = scalar(2.0)
+    h = x * 3.0
+    (g,) = tg.grad(h * h, h)
+    h.backward(g)
+    assert x.grad.item() == 36.0
+
+
+def test_a_float_condition_gets_no_gradient() -> None:
+    x = tg.tensor([0.0, 2.0], requires_grad=True)
+    np.where(x, x, 3.0).sum().backward()
+    assert x.grad.data.tolist() == [0, 1]
 
 
 def test_a_targeted_pass_does_not_walk_what_is_older_than_its_targets() -> None:

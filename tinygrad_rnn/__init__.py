@@ -1,4 +1,4 @@
-"""An autograd engine on NumPy, small enough to read in an evening.
+"""An autograd engine on NumPy, whose core can be read in an evening.
 
 A recurrent network is written as its equations in a loop over `steps`; generic reverse-mode
 differentiation of what the loop recorded is backpropagation through time.
@@ -26,11 +26,13 @@ from .engine.rules import (
 from .engine.tensor import Parameter, Tensor, tensor
 from .fold import fold
 from .program import Program, compile
+from .saving import LoadError, load, save
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GraphvizNotFound",
+    "LoadError",
     "Parameter",
     "Program",
     "Tensor",
@@ -49,6 +51,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "load",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -56,6 +59,7 @@ __all__ = [
     "one_hot",
     "optim",
     "relu",
+    "save",
     "scope",
     "sigmoid",
     "softmax",

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from .threads import one_blas_thread
 
@@ -21,14 +21,22 @@ through time, seen and checked.
 
   tinygrad-rnn study              on Python's own language reference
   tinygrad-rnn study book.txt     on a text of yours
+  tinygrad-rnn draw --folded      the network as its loop, in a picture
 """
 
 STUDY = """\
 Train the lecture's simple recurrent network on the characters of a text, and
 study it: how well it predicts held-out text, against exact n-gram models; what
 it writes; whether its gradient is the one that the derivation of BPTT by hand
-gives; and its picture, unrolled in time. Takes about half a minute. Ctrl-C ends
-the training early, and the report is on what was learned so far.
+gives; its picture, unrolled in time; and what each step contributed to its
+gradient. Takes about half a minute. Ctrl-C ends the training early, and the
+report is on what was learned so far.
+"""
+
+DRAW = """\
+Draw one training step of a network: time to the right, layers upwards, each
+parameter once. Or its loop, folded. PNG, SVG and PDF need a Graphviz engine
+(pip install graphviz-pure); DOT text needs none.
 """
 
 
@@ -58,16 +66,37 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit as end:  # of --help, --version or a usage error
         return int(end.code or 0)
     one_blas_thread()
+    given = vars(options)
+    try:
+        return int(given.pop("command")(given))
+    except MemoryError:
+        return _fail("there is not enough memory; choose a smaller network, or a shorter text")
 
+
+def _study(given: dict[str, Any]) -> int:
     from .study import job
     from .text import TextError
 
     try:
-        return job.run(job.Options(**vars(options)))
+        return job.run(job.Options(**given))
     except (TextError, job.OutputError) as error:
         return _fail(str(error), BAD_INPUT)
-    except MemoryError:
-        return _fail("there is not enough memory; choose a smaller --hidden, or a shorter text")
+
+
+def _draw(given: dict[str, Any]) -> int:
+    from .draw import draw
+    from .draw.networks import NETWORKS
+
+    network, T, out = (given.pop(name) for name in ("network", "steps", "out"))
+    dpi, ends = given.pop("dpi"), given.pop("ends")
+    out = Path(f"{network}.png") if out is None else out
+    try:
+        picture = draw(NETWORKS[network](T), steps=ends and tuple(ends), **given)
+        picture.save(out, dpi)
+    except (ValueError, RuntimeError, OSError) as error:
+        return _fail(str(error), BAD_INPUT)
+    print(out)
+    return 0
 
 
 def _fail(message: str, status: int = BAD_INPUT) -> int:
@@ -107,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     option("text", nargs="?", metavar="TEXT",
            help="a UTF-8 text file (default: Python's language reference)")
     option("--out", type=_folder, default=Path("study"), metavar="FOLDER",
-           help="where to write report.md, unrolled.png and network.npz (default: study)")
+           help="where to write report.md, its pictures and network.npz (default: study)")
     option("--updates", type=_whole(1, 10**9), metavar="N",
            help="how long to train (default: 2500, fewer for a short text)")
     option("--hidden", type=_whole(1, 4096), default=128, metavar="H",
@@ -120,7 +149,44 @@ def _parser() -> argparse.ArgumentParser:
            help="how freely it writes: 0 takes the likeliest character, 1 draws as it predicts "
            "(default: 0.7)")
     # fmt: on
+    study.set_defaults(command=_study)
+    _draw_options(commands)
     return parser
+
+
+def _draw_options(commands: Any) -> None:
+    from .draw.networks import NETWORKS
+    from .draw.options import CHOICES
+
+    draw = commands.add_parser(
+        "draw",
+        help="draw a recurrent network, unrolled or folded",
+        description=DRAW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = draw.add_argument
+    # fmt: off
+    option("network", nargs="?", choices=NETWORKS, default="rnn", metavar="NETWORK",
+           help=f"{', '.join(NETWORKS)} (default: rnn)")
+    option("--steps", type=_whole(1, 10**4), default=4, metavar="T",
+           help="how many time steps are recorded (default: 4)")
+    option("--folded", action="store_true", help="the loop instead of its steps")
+    option("--ends", type=_whole(1), nargs=2, metavar=("A", "B"),
+           help="show the first A steps and the last B (default: up to 24 steps, all)")
+    option("--show", action="append", choices=CHOICES["show"], default=[],
+           help="write this into the boxes; may be given several times")
+    option("--backward", action="store_true", help="draw the way of the gradient, too")
+    option("--legend", action="store_true", help="explain the kinds of boxes below the picture")
+    for name in ("detail", "notation", "direction", "theme"):
+        option(f"--{name}", choices=CHOICES[name], default=CHOICES[name][0],
+               help=f"(default: {CHOICES[name][0]})")
+    option("--title", help="written above the picture")
+    option("--dpi", type=_whole(1, 10**4), default=150, metavar="N",
+           help="pixels per inch of a PNG (default: 150)")
+    option("--out", type=_file, metavar="FILE",
+           help="where to save it: .png, .svg, .pdf or .dot (default: NETWORK.png)")
+    # fmt: on
+    draw.set_defaults(command=_draw)
 
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -151,6 +217,12 @@ def _temperature(word: str) -> float:
 def _folder(word: str) -> Path:
     if not word:
         raise argparse.ArgumentTypeError("give the name of a folder")
+    return Path(word)
+
+
+def _file(word: str) -> Path:
+    if not word:
+        raise argparse.ArgumentTypeError("give the name of a file")
     return Path(word)
 
 

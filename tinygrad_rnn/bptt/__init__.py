@@ -5,10 +5,11 @@ what truncation leaves of it: all read off a recording, for any recorded graph w
 """
 
 from . import by_hand, truncation
-from .contributions import contributions, explain, triangle
+from .contributions import contributions, explain
 from .forward_mode import rtrl
 from .jacobians import bound, immediate, jacobians
 from .paths import paths, split
+from .triangle import triangle
 
 __all__ = [
     "bound",

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..engine.gradients import AT_ONCE, push_forward
 from ..engine.tensor import Tensor, from_array, seed
-from .contributions import listed
+from .uses import listed
 
 
 def rtrl(loss: Tensor, parameters: Iterable[Tensor]) -> tuple[Tensor, ...]:
@@ -27,7 +27,7 @@ def rtrl(loss: Tensor, parameters: Iterable[Tensor]) -> tuple[Tensor, ...]:
     one backward pass, it costs as many forward ones as there are weights. A parameter that the loss
     does not depend on gets zeros.
     """
-    seed(loss, None, record=False)  # refuses what is not one element
+    seed(loss, function="rtrl")  # refuses what is not one element
     gradients = []
     for parameter in listed("rtrl", parameters):
         g = np.zeros(parameter.size, parameter.dtype)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from ..engine.sweep import adjoints, total
 from ..engine.tensor import Tensor
 from ..tables import columns
-from .contributions import check_uses, listed, name_of, uses
 from .plots import plot_decay
+from .uses import check_uses, listed, name_of, uses
 
 Array = npt.NDArray[Any]
 State = Tensor | tuple[Tensor, ...]
@@ -40,7 +40,8 @@ def immediate(h: Tensor, parameter: Tensor) -> Array:
     seeds = np.eye(h.size, dtype=h.dtype).reshape(h.size, *h.shape)
     found = uses([h], [seeds], parameter, many=True)
     check_uses("immediate", found, parameter)
-    now = [use.term for use in found if use.step == h.step]
+    here = (h.label.loop, h.step)
+    now = [use.term for use in found if (use.loop, use.step) == here]
     if not now:
         raise ValueError(f"immediate: step {h.step} itself does not use {name_of(parameter)}")
     array: Array = total(now).reshape((*h.shape, *parameter.shape))
@@ -56,6 +57,7 @@ class Jacobians:
 
     def __init__(self, one_step: Array) -> None:
         self.one_step = one_step
+        self._log_norms: dict[str, Array] = {}
 
     def product(self, t: int, k: int) -> Array:
         """∂s_t/∂s_k = Π_{i=k+1..t} ∂s_i/∂s_{i-1}, (N, N): the later factor stands to the left."""
@@ -80,6 +82,13 @@ class Jacobians:
         """
         if kind not in ("spectral", "frobenius"):
             raise ValueError(f"log_norms: kind={kind!r}; it is 'spectral' or 'frobenius'")
+        if kind not in self._log_norms:
+            self._log_norms[kind] = self._find_log_norms(kind)
+        return self._log_norms[kind]
+
+    def _find_log_norms(self, kind: str) -> Array:
+        if not np.isfinite(self.one_step).all():
+            raise ValueError("jacobians: a Jacobian is not finite, so its products have no norm")
         T, N, _ = self.one_step.shape
         logs = np.full((T + 1, T + 1), -np.inf)
         # All products that end in s_t at once: P[k] is ∂s_t/∂s_k up to the factor e^scale[k].
@@ -98,7 +107,7 @@ class Jacobians:
         return logs
 
     def decay(self, kind: str = "spectral") -> Array:
-        """The geometric mean of ‖∂s_t/∂s_k‖ over all t − k = lag, for the lags 0 … T.
+        """The typical ‖∂s_t/∂s_k‖: the geometric mean over all t − k = lag, for the lags 0 … T.
 
         As in `rate`, products that are 0 are left out; 0 where there are no others.
         """
@@ -126,7 +135,7 @@ class Jacobians:
     def __str__(self) -> str:
         T = len(self.one_step)
         logs = self.log_norms()
-        rows = [["t − k", "smallest", "mean", "largest"]]
+        rows = [["t − k", "smallest", "typical", "largest"]]
         for lag in [lag for lag in range(1, T + 1) if lag & (lag - 1) == 0 or lag == T]:
             line = np.diagonal(logs, -lag)
             numbers = np.exp([line.min(), _mean(line), line.max()])
@@ -197,9 +206,13 @@ def _mean(logs: Array) -> float:
     return float(finite.mean()) if len(finite) else -np.inf
 
 
-def parts_of(state: State) -> tuple[Tensor, ...]:
-    """The tensors that a state consists of."""
-    return state if isinstance(state, tuple) else (state,)
+def parts_of(state: Any) -> tuple[Tensor, ...]:
+    """The tensors that a state consists of; a TypeError for what is none."""
+    parts = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise TypeError(f"a state is a tensor or several, and not {type(part).__name__}")
+    return parts
 
 
 def bound(W: npt.ArrayLike, slope: float = 1.0) -> float:
@@ -208,4 +221,5 @@ def bound(W: npt.ArrayLike, slope: float = 1.0) -> float:
     slope: γ, the largest |f′|: 1 for tanh, ¼ for the sigmoid. Below 1, gradients must vanish; above
     1, they may explode. Pascanu, Mikolov, Bengio 2013, arXiv 1211.5063, section 2.1.
     """
-    return slope * float(np.linalg.norm(np.asarray(W.data if isinstance(W, Tensor) else W), 2))
+    array = np.atleast_2d(np.asarray(W.data if isinstance(W, Tensor) else W))
+    return slope * float(np.linalg.norm(array, 2))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..engine.record import Node, history
 from ..engine.sweep import adjoints, depending_on, pull_back, worked_out
 from ..engine.tensor import Tensor, seed
 from ..tables import columns
-from .contributions import name_of
+from .uses import name_of
 
 Array = npt.NDArray[Any]
 
@@ -67,11 +68,12 @@ class Split:
 def split(loss: Tensor, h: Tensor) -> Split:
     """The vertical and the horizontal part of dL/dh_t: through ŷ_t, and through h_{t+1}.
 
-    h: a tensor made in a time step. What reads it in that step, or outside the steps, sends the
-    vertical part, and what reads it in another step the horizontal one: the next edge counts, and
-    not where the way leads then. (An LSTM's c_t is read by its own h_t, which leads on to t + 1.)
-    The graph is kept. A ValueError says that h was made outside the steps, or that the loss does
-    not depend on it.
+    h: a tensor made in a time step. What reads it in another step of its loop sends the horizontal
+    part, and so does the same code in another loop, such as the next chunk of a text. What reads it
+    in its own step, outside the steps, or as the input of another layer sends the vertical part.
+    The next edge counts, and not where the way leads then. (An LSTM's c_t is read by its own h_t,
+    which leads on to t + 1.) The graph is kept. A ValueError says that h was made outside the
+    steps, or that the loss does not depend on it.
     """
     if h.step is None:
         raise ValueError(
@@ -79,19 +81,27 @@ def split(loss: Tensor, h: Tensor) -> Split:
             "`for t, x in tg.steps(xs):`"
         )
     arrived: dict[Node, list[Any]] = {h: []}
-    adjoints([loss], [seed(loss, None, record=False)], [h], retain=True, itemised=arrived)
+    adjoints([loss], [seed(loss, function="split")], [h], retain=True, itemised=arrived)
     if not arrived[h]:
         raise ValueError(f"split: the loss does not depend on {name_of(h, 'h')} of step {h.step}")
+    own = {_code(node) for node in history(loss, since=h.number) if node.label.loop == h.label.loop}
     edges = []
     for reader, slot, term in reversed(arrived[h]):
         op = reader.primitive.name if reader.primitive else ""
-        sideways = reader.step not in (h.step, None)
+        sideways = reader.step is not None and reader.step != h.step
+        if reader.label.loop != h.label.loop:
+            sideways = _code(reader) in own
         edges.append(Edge(reader.step, op, slot, sideways, worked_out(term)))
     vertical, horizontal = np.zeros_like(h.array), np.zeros_like(h.array)
     for edge in edges:
         part = horizontal if edge.horizontal else vertical
         part += edge.grad
     return Split(f"{name_of(h, 'h')}_{h.step}", vertical, horizontal, edges)
+
+
+def _code(node: Node) -> tuple[Any, ...]:
+    """The line that made a node, and its scopes, whatever the loop."""
+    return node.site.line, node.scope
 
 
 # -------------------------------------------------------------------------------------------- paths
@@ -113,8 +123,10 @@ class Path:
     @property
     def steps(self) -> list[int]:
         """The time steps on the way, newest first: [3, 2, 1] went back through h_3, h_2, h_1."""
-        steps = [node.step for node in self.nodes if node.step is not None]
-        return list(dict.fromkeys(steps))
+        stepped = [node for node in self.nodes if node.step is not None]
+        return [
+            step for (_, step), _ in groupby(stepped, lambda node: (node.label.loop, node.step))
+        ]
 
     def __str__(self) -> str:
         return " ← ".join(node.primitive.name for node in self.nodes if node.primitive)
@@ -160,7 +172,7 @@ def paths(loss: Tensor, parameter: Tensor, limit: int = 100) -> Paths:
     listed if there are at most `limit`; 2⁶⁰ are no matter. The graph is kept. A ValueError says
     that the loss does not depend on the parameter.
     """
-    g = seed(loss, None, record=False)
+    g = seed(loss, function="paths")
     nodes = history(loss, since=parameter.number)
     useful = depending_on({parameter}, nodes)
     if loss not in useful or loss is parameter:
@@ -177,18 +189,24 @@ def paths(loss: Tensor, parameter: Tensor, limit: int = 100) -> Paths:
 
 def _walk(loss: Node, g: Any, parameter: Node, useful: set[Node]) -> Iterator[Path]:
     """All the paths, depth first, without recursion."""
-    ways: list[tuple[tuple[Node, ...], Any]] = [((loss,), g)]
+    ways: list[tuple[int, Node, Any]] = [(0, loss, g)]
+    nodes: list[Node] = []  # from the loss to where we are
     while ways:
-        nodes, g = ways.pop()
-        node = nodes[-1]
+        far, node, g = ways.pop()
+        nodes[far:] = [node]
         for slot, x in reversed(_edges(node, useful)):
             term = worked_out(pull_back(g, node, slot, node.array, node.arguments))
             if x is parameter:
-                yield Path(nodes, slot, term)
+                yield Path(tuple(nodes), slot, term)
             else:
-                ways.append(((*nodes, x), term))
+                ways.append((far + 1, x, term))
 
 
 def _edges(node: Node, useful: set[Node]) -> list[tuple[int, Node]]:
-    inputs = enumerate(node.inputs or ())
-    return [(slot, x) for slot, x in inputs if isinstance(x, Node) and x in useful]
+    vjps = node.primitive.vjps if node.primitive and node.requires_grad else ()
+    inputs = enumerate(node.inputs or ()) if vjps else ()
+    return [
+        (slot, x)
+        for slot, x in inputs
+        if isinstance(x, Node) and x in useful and vjps[slot] is not None
+    ]

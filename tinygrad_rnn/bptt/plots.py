@@ -46,7 +46,7 @@ def plot_triangle(norms: Array, times: Sequence[int], name: str, ax: Any = None)
     image = ax.imshow(
         np.ma.masked_equal(norms, 0),
         norm=LogNorm(max(smallest / 1.01, largest / 10**DECADES), largest),
-        cmap="cividis",
+        cmap="cividis_r",  # dark is large, and the white of 0 is beyond small
         interpolation="nearest",
     )  # fmt: skip
     ticks = np.unique(np.linspace(0, steps - 1, min(steps, 8)).round().astype(int))
@@ -57,7 +57,7 @@ def plot_triangle(norms: Array, times: Sequence[int], name: str, ax: Any = None)
     ax.set_ylabel("loss of step t")
     near = largest < 1000 * smallest
     bar = ax.figure.colorbar(
-        image, ax=ax, label="norm of the term C[t, k]", shrink=0.8,
+        image, ax=ax, label="norm of the term C[t, k]; white: 0", shrink=0.8,
         ticks=LogLocator(subs=(1, 2, 5) if near else (1,)), format="%g" if near else None,
     )  # fmt: skip
     bar.minorticks_off()

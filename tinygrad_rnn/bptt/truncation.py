@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from ..engine.sweep import adjoints
 from ..engine.tensor import Tensor, from_array, seed
-from .contributions import listed
 from .jacobians import State, parts_of
+from .uses import listed
 
 Array = npt.NDArray[Any]
 
@@ -52,7 +52,7 @@ def williams_peng(
     sums = [np.zeros_like(parameter.array) for parameter in parameters]
     for cut, first, end in groups(len(losses), k1, k2):
         outputs = losses[first:end]
-        seeds = [seed(loss, None, record=False) for loss in outputs]
+        seeds = [seed(loss, function="truncation") for loss in outputs]
         stop = set(parts_of(states[cut]) if cut else ())
         found = adjoints(outputs, seeds, parameters, retain=True, stop=stop)
         for whole, parameter in zip(sums, parameters, strict=True):
@@ -84,7 +84,7 @@ def sliding(
 
 def groups(T: int, k1: int, k2: int) -> Iterator[tuple[int, int, int]]:
     """(cut, first, end) of each group of losses first+1 … end: its way back ends at state h_cut."""
-    if not 1 <= k1 <= k2:
+    if not (isinstance(k1, int) and isinstance(k2, int) and 1 <= k1 <= k2):
         raise ValueError(f"truncation: 1 ≤ k1 ≤ k2 is wanted, not k1 = {k1} and k2 = {k2}")
     for first in range(0, T, k1):
         yield max(first + k1 - k2, 0), first, min(first + k1, T)
@@ -116,7 +116,8 @@ def bias(truncated: Iterable[Any], whole: Iterable[Any]) -> Bias:
 
     truncated, whole: gradients of the same parameters in the same order, tensors or arrays.
     """
-    a, g = (np.concatenate([np.ravel(_array(x)) for x in side]) for side in (truncated, whole))
+    a, g = (np.concatenate([np.zeros(0), *(np.ravel(_array(x)) for x in side)])
+            for side in (truncated, whole))  # fmt: skip
     if a.shape != g.shape or not np.linalg.norm(g):
         raise ValueError(
             f"bias: gradients of the same parameters are wanted, the whole one not 0; these have "

@@ -44,6 +44,34 @@ def bend(a: Point, b: Point) -> list[Point]:
     return [(a[0], middle), (b[0], middle), b]
 
 
+def aside(path: list[Point], source: Box, by: float) -> list[Point]:
+    """The path beside a path that begins at a box, with its own place at the edge of the box."""
+    if len(path) == 4:
+        return _aside_straight(path[0], path[-1], source, by)
+    moved = [(x - by, y - by) for x, y in path]
+    for end, near in ((0, 1), (-1, -2)):
+        (x, y), (near_x, near_y) = path[end], path[near]
+        if abs(near_x - x) < abs(near_y - y):  # it leaves upwards or downwards
+            moved[end], moved[near] = (x - by, y), (near_x - by, near_y)
+        else:
+            moved[end], moved[near] = (x, y - by), (near_x, near_y - by)
+    return moved
+
+
+def _aside_straight(a: Point, b: Point, source: Box, by: float) -> list[Point]:
+    across, up = b[0] - a[0], b[1] - a[1]
+    length = hypot(across, up) or 1.0
+    if abs(up) > length / 5:  # along the edge, towards its middle
+        by = min(by * length / abs(up), 16.0) * (-1 if source.x < a[0] - 1 else 1)
+        start, end = (a[0] + by, a[1]), (b[0] + by, b[1])
+    else:
+        start, end = (a[0], a[1] - by), (b[0], b[1] - by)
+        if up > 0:  # it leaves flatly at a corner: this one at the side below
+            start = (source.x + (1 if across > 0 else -1) * source.width / 2, a[1] - 2 * by)
+    end = (end[0] + 6 * across / length, end[1] + 6 * up / length)  # on, under the box
+    return [start, *_segment(start, end)]
+
+
 def between(a: Point, b: Point, part: float) -> Point:
     return (a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part)
 

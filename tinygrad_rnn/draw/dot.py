@@ -9,28 +9,19 @@ from __future__ import annotations
 import html
 from math import hypot
 
-from .scene import Box, Line, Scene
-from .words import contrast, printable
+from .curves import Point, aside
+from .labels import Label, labels
+from .legend import Sample, legend
+from .look import GREY, Attributes, of_adjoint, of_box, of_line, of_words
+from .options import Options
+from .scene import SMALL, Box, Line, Note, Scene
+from .words import printable
 
-Attributes = dict[str, str]
-
-_NODES: dict[str, Attributes] = {
-    "data": {"style": "filled", "fillcolor": "#FFFFFF", "color": "#767676"},
-    "initial": {"style": "rounded,filled,dashed", "fillcolor": "#FFFFFF", "color": "#222222"},
-    "operation": {"style": "rounded,filled", "fillcolor": "#F2F2F2", "color": "#555555"},
-    "value": {"style": "rounded,filled", "fillcolor": "#FFFFFF", "color": "#222222"},
-    "state": {"style": "rounded,filled", "fillcolor": "#FFF3D6", "color": "#222222",
-              "penwidth": "2"},
-    "loss": {"style": "rounded,filled", "fillcolor": "#FBE3E4", "color": "#222222"},
-    "total": {"style": "rounded,filled", "fillcolor": "#F4B6B8", "color": "#222222",
-              "penwidth": "2"},
-}  # fmt: skip
-_HEAVY = {"penwidth": "2.4", "color": "#222222"}
-_EDGES: dict[str, Attributes] = {"plain": {}, "time": _HEAVY, "initial": _HEAVY}
 _ARROW = 6.0
+_ASIDE = 4.5  # from a line to that of its adjoint
 
 
-def dot(scene: Scene, title: str | None = None) -> str:
+def dot(scene: Scene, options: Options) -> str:
     """DOT text for a scene whose boxes and lines have their places."""
     import graphviz  # here, because a training loop that draws nothing need not wait for it
 
@@ -41,29 +32,43 @@ def dot(scene: Scene, title: str | None = None) -> str:
         node_attr={"fontname": "Helvetica", "fontsize": "12", "shape": "box", "fixedsize": "true"},
         edge_attr={"color": "#444444", "penwidth": "1.2", "arrowsize": "0.6"},
     )  # fmt: skip
-    if title:
-        graph.attr(labelloc="t", fontsize="14", label=escaped(printable(title)))
+    if options.title:
+        graph.attr(labelloc="t", fontsize="14", label=escaped(printable(options.title)))
     name = {box: f"n{i}" for i, box in enumerate(scene.boxes, 1)}
+    theme, pale = options.theme, scene.pale
     for box in scene.boxes:
-        graph.node(name[box], **_node(box))
+        graph.node(name[box], **_node(box, theme, box in pale))
     for line in scene.lines:
-        graph.edge(name[line.source], name[line.target], **_edge(line))
+        faded = line in pale
+        ends = name[line.source], name[line.target]
+        graph.edge(*ends, **of_line(line, theme, faded), pos=_forward(line.path))
+        if line.adjoint:
+            back = of_adjoint(line, theme, faded)
+            graph.edge(
+                *ends, dir="back", **back, pos=_backward(aside(line.path, line.source, _ASIDE))
+            )
+    notes: list[Note | Label] = [*scene.notes, *labels(scene.lines)]
+    for i, note in enumerate(notes, 1):
+        graph.node(f"w{i}", **_note(note, theme, pale))
+    for i, sample in enumerate(legend(scene) if options.legend else (), 1):
+        graph.node(f"k{i}", **_sample(sample, theme))
     return str(graph.source)
 
 
-def _node(box: Box) -> Attributes:
+def _node(box: Box, theme: str, pale: bool) -> Attributes:
     label = escaped(box.label)
-    if box.kind == "parameter":
-        ink = max("#FFFFFF", "#000000", key=lambda ink: contrast(ink, box.color))
-        if box.name and "\\" not in box.name:  # in such labels \N can't be escaped
+    if box.more:
+        label += "\\n" + escaped(box.more)
+    plain = "\\" not in box.label + box.more  # in such labels \N can't be escaped
+    if plain and (box.more or (box.kind == "parameter" and box.name)):
+        first = html.escape(box.label)
+        if box.kind == "parameter" and box.name:
             rest = html.escape(box.label.removeprefix(box.name))
-            label = f"<<B>{html.escape(box.name)}</B>{rest}>"
-        look = {"style": "filled", "fillcolor": box.color, "color": box.color, "fontcolor": ink}
-    else:
-        look = dict(_NODES[box.kind])
-    if box.round:
-        look |= {"style": look["style"].replace("rounded,", ""), "shape": "circle"}
-    return look | {
+            first = f"<B>{html.escape(box.name)}</B>{rest}"
+        size = f"{12 * SMALL:.0f}"
+        second = f'<BR/><FONT POINT-SIZE="{size}">{html.escape(box.more)}</FONT>'
+        label = f"<{first}{second if box.more else ''}>"
+    return of_box(box, theme, pale) | {
         "label": label,
         "pos": f"{box.x:.1f},{box.y:.1f}!",
         "width": f"{box.width / 72:.3f}",
@@ -71,20 +76,53 @@ def _node(box: Box) -> Attributes:
     }
 
 
-def _edge(line: Line) -> Attributes:
-    *path, tip = line.path
-    back = next((p for p in reversed(path) if p != tip), path[-1])
+def _sample(sample: Sample, theme: str) -> Attributes:
+    box = sample.box
+    if box is not None:
+        return _node(box, theme, False)
+    return _note(Label(sample.text, "", sample.x, sample.y, True), theme, set())
+
+
+def _note(note: Note | Label, theme: str, pale: set[Box | Line]) -> Attributes:
+    attributes = {"shape": "plaintext", "fontcolor": GREY}
+    if isinstance(note, Label):
+        attributes["fontcolor"] = of_words(note.color, theme, note.line in pale)
+        if not note.beside:
+            attributes |= {"shape": "box", "style": "filled", "fillcolor": "#FFFFFF",
+                           "color": "#FFFFFF"}  # fmt: skip
+    return attributes | {
+        "label": escaped(note.text),
+        "fontsize": "11",
+        "pos": f"{note.x:.1f},{note.y:.1f}!",
+        "width": f"{note.width / 72:.3f}",
+        "height": f"{14 / 72:.3f}",
+    }
+
+
+def _forward(path: list[Point]) -> str:
+    *path, tip = path
+    return f"e,{_point(tip)} {_points([*path, _short(path[::-1], tip)])}"
+
+
+def _backward(path: list[Point]) -> str:
+    tip, *path = path
+    return f"s,{_point(tip)} {_points([_short(path, tip), *path])}"
+
+
+def _short(path: list[Point], tip: Point) -> Point:
+    """Where a line ends that has an arrow at its tip."""
+    back = next((p for p in path if p != tip), path[0])
     length = hypot(back[0] - tip[0], back[1] - tip[1]) or 1.0
     part = min(_ARROW / length, 0.9)
-    end = (tip[0] + (back[0] - tip[0]) * part, tip[1] + (back[1] - tip[1]) * part)
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*path, end])
-    if line.kind == "parameter":
-        look = {"color": line.source.color}
-        if line.source.dashed:
-            look["style"] = "dashed"
-    else:
-        look = _EDGES[line.kind]
-    return look | {"pos": f"e,{tip[0]:.1f},{tip[1]:.1f} {points}"}
+    return (tip[0] + (back[0] - tip[0]) * part, tip[1] + (back[1] - tip[1]) * part)
+
+
+def _points(path: list[Point]) -> str:
+    return " ".join(map(_point, path))
+
+
+def _point(point: Point) -> str:
+    return f"{point[0]:.1f},{point[1]:.1f}"
 
 
 def escaped(text: str) -> str:

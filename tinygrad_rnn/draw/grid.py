@@ -15,7 +15,8 @@ from itertools import pairwise
 from math import fsum
 
 from ..fold.places import heights
-from .scene import ABOVE, LEFT, Box, Column, Scene
+from .columns import ABOVE, LEFT, Column
+from .scene import Box, Scene
 
 GAP = 22.0  # between boxes of a row
 LANE = 14.0  # the width of a line that passes through a row
@@ -29,7 +30,17 @@ Lane = tuple[Hashable, int]
 class Stage:
     """The layout that the columns of one stage have in common."""
 
-    def __init__(self, boxes: Sequence[Box], edges: Iterable[tuple[Hashable, Hashable]]) -> None:
+    def __init__(
+        self,
+        boxes: Sequence[Box],
+        edges: Iterable[tuple[Hashable, Hashable]],
+        right: Collection[Hashable] = (),
+        over: Iterable[tuple[Hashable, Hashable]] = (),
+        fed: Collection[Hashable] = (),
+    ) -> None:
+        self.fed = fed  # what stands above other columns, and on them
+        self.over = over
+        self.right = right  # inlets at these stand to the right of their reader
         self.width: dict[Hashable, float] = {}
         self.kind: dict[Hashable, str] = {}
         for box in boxes:
@@ -51,20 +62,24 @@ class Stage:
     def _rows(self) -> dict[Hashable, int]:
         for reader, sources in self.below.items():
             free = [x for x in sources if not self.below[x] and self.above[x] == [reader]]
-            if len(free) == len(sources) and free:  # something has to stand below
+            if (
+                len(free) == len(sources) and free and reader not in self.fed
+            ):  # something has to stand below
                 free.remove(next((x for x in free if self.kind[x] == "data"), free[0]))
             if free:
                 self.inlet[reader] = next((x for x in free if self.kind[x] != "data"), free[0])
+        raised = {b for _, b in self.over}
         row = heights(
             self.width,
             [
                 (source, target, int(self.inlet.get(target) != source))
                 for target, sources in self.below.items()
                 for source in sources
-            ],
+            ]
+            + [(a, b, 1) for a, b in self.over if a in self.width and b in self.width],
         )
         for place, sources in self.below.items():
-            if not sources and self.above[place]:
+            if not sources and self.above[place] and place not in raised:
                 row[place] = max(min(row[x] for x in self.above[place]) - 1, 0)
         for reader, inlet in self.inlet.items():
             row[inlet] = row[reader]
@@ -122,7 +137,8 @@ class Stage:
         for level in levels[::-1]:
             self._settle(rows[level], only, x, {item for item in rows[level] if only[item]})
         for reader, inlet in self.inlet.items():
-            x[inlet] = x[reader] - self.width[reader] / 2 - GAP - self.width[inlet] / 2
+            side = 1 if inlet in self.right else -1
+            x[inlet] = x[reader] + side * (self.width[reader] / 2 + GAP + self.width[inlet] / 2)
         return x
 
     def _settle(
@@ -138,7 +154,7 @@ class Stage:
         """
         offsets = [0.0]
         for before, item in pairwise(row):
-            offsets.append(offsets[-1] + self._half(before) + GAP + self._left(item))
+            offsets.append(offsets[-1] + self._reach(before, True) + GAP + self._reach(item, False))
         pools: list[tuple[float, int, int]] = []  # weighted sum, weight, count
         for item, offset in zip(row, offsets, strict=True):
             weight = 64 if item in heavy else 1
@@ -153,10 +169,11 @@ class Stage:
     def _half(self, item: Hashable) -> float:
         return self.width.get(item, LANE) / 2
 
-    def _left(self, item: Hashable) -> float:
-        """How far an item reaches to the left, with its inlet."""
+    def _reach(self, item: Hashable, right: bool) -> float:
+        """How far an item reaches to one side, with its inlet."""
         inlet = self.inlet.get(item)
-        return self._half(item) + (0.0 if inlet is None else GAP + self.width[inlet])
+        beside = inlet is not None and (inlet in self.right) == right
+        return self._half(item) + (GAP + self.width[inlet] if beside else 0.0)
 
     def ends(self) -> tuple[float, float]:
         """The leftmost and the rightmost point."""
@@ -173,31 +190,61 @@ def _mean(item: Hashable, near: list[Hashable], x: dict[Hashable, float]) -> flo
 
 def arrange(scene: Scene) -> dict[Column, Stage]:
     """Give the boxes their rows, and lay out every stage of columns. Returns it for each column."""
-    columns: dict[Column, list[Box]] = {}
-    for box in scene.boxes:
-        if box.column != LEFT:
-            columns.setdefault(box.column, []).append(box)
-    inside: dict[float, list[tuple[Hashable, Hashable]]] = {}
+    inside: dict[Hashable, list[tuple[Hashable, Hashable]]] = {}
+    late: set[Hashable] = set()  # what is fed from the loop's end
+    fed = {
+        line.target.place
+        for line in scene.lines
+        if line.target.column == ABOVE and line.source.column not in (ABOVE, LEFT)
+    }
     for line in scene.lines:
         if line.source.column == line.target.column:
-            inside.setdefault(line.source.column[0], []).append(
+            inside.setdefault(_layout(line.source.column), []).append(
                 (line.source.place, line.target.place)
             )
-    by_stage: dict[float, list[Box]] = {}
-    for column, boxes in columns.items():
-        by_stage.setdefault(column[0], []).extend(boxes)
-    stages: dict[float, Stage] = {}
-    for number in sorted(
-        by_stage, key=lambda n: (n % 2 != 1, n)
-    ):  # steps before what is beside them
-        for box in by_stage[number]:
-            if box.beside is not None:
-                row = stages[number + 1].row
-                box.row = row.get(("value", box.beside), row.get(box.beside, 0))
-        stages[number] = Stage(by_stage[number], inside.get(number, ()))
-    steps = [stage for number, stage in stages.items() if number != ABOVE[0]]
-    floor = max((max(stage.row.values()) + 1 for stage in steps), default=0)
+        against = line.kind == "time" and line.source.column > line.target.column
+        if line.source.kind == "delay" or against:
+            late.add(line.target.place)
+    alike: dict[Hashable, list[Box]] = {}
     for box in scene.boxes:
         if box.column != LEFT:
-            box.row = stages[box.column[0]].row[box.place] + (floor if box.column == ABOVE else 0)
-    return {column: stages[column[0]] for column in columns}
+            alike.setdefault(_layout(box.column), []).append(box)
+    stages: dict[Hashable, Stage] = {}
+    rows: dict[Hashable, int] = {}  # by place
+    for layout, boxes in sorted(alike.items(), key=lambda item: _after_steps(item[1][0])):
+        for box in boxes:
+            if box.beside is not None:
+                box.row = rows.get(("value", box.beside), rows.get(box.beside, 0))
+        stages[layout] = stage = Stage(boxes, inside.get(layout, ()), late, scene.over, fed)
+        rows |= stage.row
+    steps = [stages[_layout(b.column)] for b in scene.boxes if b.column not in (ABOVE, LEFT)]
+    floor = max((max(stage.row.values()) + 1 for stage in dict.fromkeys(steps)), default=0)
+    for box in scene.boxes:
+        if box.column != LEFT:
+            row = stages[_layout(box.column)].row[box.place]
+            box.row = row + (floor if box.column == ABOVE else 0)
+    found = {box.column: stages[_layout(box.column)] for box in scene.boxes if box.column != LEFT}
+    _nest(scene.boxes, found)
+    return found
+
+
+def _layout(column: Column) -> Hashable:
+    return column if column.own else column.stage
+
+
+def _after_steps(box: Box) -> tuple[bool, Column]:
+    """The steps come first, and then what stands beside them."""
+    return box.column.stage % 2 != 1 or box.column.own, box.column
+
+
+def _nest(boxes: Sequence[Box], stages: dict[Column, Stage]) -> None:
+    """One loop around another: the higher its state, the farther out its square."""
+    squares: dict[float, list[Box]] = {}
+    for box in boxes:
+        if box.kind == "delay":
+            squares.setdefault(box.column.stage, []).append(box)
+    for group in squares.values():
+        own = {box: stages[box.column] for box in group}
+        columns = sorted(box.column for box in group)
+        for column, box in zip(columns, sorted(group, key=lambda box: box.row), strict=True):
+            box.column, stages[column] = column, own[box]

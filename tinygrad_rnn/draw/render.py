@@ -6,8 +6,10 @@ beside the target first, so that a picture is there whole or not at all.
 
 from __future__ import annotations
 
+import html
 import math
 import os
+import re
 import shutil
 import sysconfig
 import tempfile
@@ -112,6 +114,16 @@ def render(source: str, kind: str, dpi: float = 96) -> bytes:
     if MARKS[kind] not in done.stdout:
         raise RuntimeError(f"{engine} made no {kind[1:].upper()}; it is no Graphviz engine")
     return done.stdout
+
+
+def with_titles(svg: str, titles: dict[str, str]) -> str:
+    """An SVG that says, to screen readers and as tooltips, what its boxes and lines are."""
+
+    def said(found: re.Match[str]) -> str:
+        name = html.unescape(found[1])
+        return f"<title>{html.escape(titles[name])}</title>" if name in titles else found[0]
+
+    return re.sub(r"<title>([^<]*)</title>", said, svg)
 
 
 def write(target: Path, data: bytes) -> None:

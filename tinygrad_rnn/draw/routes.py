@@ -16,14 +16,18 @@ from collections.abc import Hashable
 from itertools import pairwise
 from math import fsum, hypot
 
+from .columns import ABOVE, LEFT, Column
 from .curves import Point, bend, between, edge_y, rounded, towards
 from .grid import Stage
-from .scene import ABOVE, CIRCLE, LEFT, Box, Column, Line, Scene
+from .ports import Side, fans, of_twins, of_wires
+from .scene import CIRCLE, Box, Line, Scene, said
+from .words import width_of
 
 CHANNEL = 38.0  # the height of a channel with at most one track
 TRACK = 9.0  # from track to track
 CLEAR = 19.0  # from the topmost track to the row above it
 CORRIDOR = 30.0
+WORDS = 20.0  # more for a channel in which a line has words
 
 
 class Plan:
@@ -67,6 +71,11 @@ class _Router:
             row.sort(key=lambda b: (b.column, stages[b.column].x[b.place]))
             for box, neighbour in pairwise(row):
                 self.next[box], self.previous[neighbour] = neighbour, box
+        self.half = [
+            max([CIRCLE, *(box.height for box in rows.get(row, ()))]) / 2
+            for row in range(max(rows, default=0) + 2)
+        ]
+        self.sides: set[Box] = set()  # what a loop enters from the right
         self.floor = min((b.row for b in self.placed if b.column == ABOVE), default=0)
         self.top = max(rows, default=0)
 
@@ -77,9 +86,11 @@ class _Router:
         self.place_parameters(plans)
         self.wires = self.corridors(plans)
         self.place_columns()
-        self.ports = self.assign_ports(plans)
+        self.assign_ports(plans)
+        self.place_notes()
         for line, plan in plans.items():
-            draw = {"straight": self.straight, "lane": self.lane, "wire": self.wire}[plan.way]
+            draw = {"straight": self.straight, "lane": self.lane, "wire": self.wire,
+                    "loop": self.loop}[plan.way]  # fmt: skip
             line.path = draw(line, plan)
 
     # ------------------------------------------------------------------------------ which way
@@ -89,6 +100,8 @@ class _Router:
         if source.column == LEFT:
             return Plan("wire", None, 0, target.row)
         rise = target.row - source.row
+        if source.kind == "delay":
+            return self.plan_loop(source, target)
         inside = source.column == target.column
         a, b = self.index.get(source.column, 0), self.index.get(target.column, self.last)
         if rise == 0 and target in (self.next.get(source), self.previous.get(source)):
@@ -113,7 +126,26 @@ class _Router:
                 out = None
             if self.ends_row(target, self.previous):
                 into = None
+        if target.kind == "delay":  # from above: below, it is left
+            into = target.row + 1
+            if rise == 0:
+                out = into
         return Plan("wire", out, None if out == into and out is not None else corridor, into)
+
+    def plan_loop(self, source: Box, target: Box) -> Plan:
+        """From a black square down (or up) in its own column, and in at the side if it is free."""
+        beside = self.next.get(target)
+        free = beside is None or beside.column >= source.column
+        if free and target.row != source.row and target not in self.sides:
+            self.sides.add(target)
+            return Plan("loop")
+        channel = target.row + 1 if target.row < source.row else target.row
+        return Plan("wire", channel, None, channel)
+
+    def loop(self, line: Line, plan: Plan) -> list[Point]:
+        a, b = line.source, line.target
+        side = -1 if b.y < a.y else 1
+        return rounded([(a.x, edge_y(a, a.x, side)), (a.x, b.y), (b.x + b.width / 2, b.y)])
 
     def base(self, box: Box) -> int:
         return self.floor if box.column == ABOVE else 0
@@ -156,35 +188,47 @@ class _Router:
     def place_rows(self) -> None:
         y = 0.0
         row_y: list[float] = []
+        worded: dict[int, float] = {}
+        for line in self.scene.lines:
+            if line.words:
+                wide = width_of(said(line)) - 14 if self.scene.turned else 0.0
+                row = line.target.row
+                extra = max(wide, WORDS if row in self.tracks else 0.0)
+                worded[row] = max(worded.get(row, 0.0), extra)
         for row in range(self.top + 2):
             count = max(self.tracks.get(row, {0: 0}).values()) + 1
-            y += CIRCLE + CHANNEL + TRACK * (count - 1) if row else 0.0
+            if row:
+                y += self.half[row - 1] + self.half[row] + CHANNEL + TRACK * (count - 1)
+                y += worded.get(row, 0.0)
             row_y.append(y)
         self.row_y = row_y
         for box in self.placed:
             box.y = row_y[box.row]
 
     def track_y(self, channel: int, net: Box) -> float:
-        return self.row_y[channel] - CIRCLE / 2 - CLEAR - TRACK * self.tracks[channel][net]
+        return self.row_y[channel] - self.half[channel] - CLEAR - TRACK * self.tracks[channel][net]
 
     def place_parameters(self, plans: dict[Line, Plan]) -> None:
         """At the left, each at the height of its lowest rail, as near as the others allow."""
-        wanted: dict[Box, float] = dict.fromkeys(self.left, 0.0)
+        wanted: dict[Box, float] = dict.fromkeys(self.left, self.row_y[self.top] / 2)
         for line in reversed(plans):
             if line.source.column == LEFT:
                 wanted[line.source] = self.track_y(line.target.row, line.source)
+        pitch = max([CIRCLE, *(box.height for box in self.left)]) + 8
         pools: list[list[Box]] = []
         for box in sorted(self.left, key=wanted.__getitem__):
             pools.append([box])
-            while len(pools) > 1 and _centre(pools[-1], wanted) - _centre(pools[-2], wanted) < (
-                len(pools[-1]) + len(pools[-2])
-            ) / 2 * (CIRCLE + 8):
+            while (
+                len(pools) > 1
+                and _centre(pools[-1], wanted) - _centre(pools[-2], wanted)
+                < (len(pools[-1]) + len(pools[-2])) / 2 * pitch
+            ):
                 last = pools.pop()
                 pools[-1].extend(last)
         for pool in pools:
             middle = _centre(pool, wanted)
             for i, box in enumerate(pool):
-                box.y = middle + (i - (len(pool) - 1) / 2) * (CIRCLE + 8)
+                box.y = middle + (i - (len(pool) - 1) / 2) * pitch
                 if abs(box.y - wanted[box]) < 1:
                     box.y = wanted[box]
 
@@ -210,6 +254,13 @@ class _Router:
         extents = [self.stages[column].ends() for column in self.columns]
         above = self.stages[ABOVE].ends() if ABOVE in self.stages else (0.0, 0.0)
         widths = [CORRIDOR + TRACK * max(self.count(i) - 1, 0) for i in range(self.last + 1)]
+        for line in self.scene.lines:  # room for words on the way to the next column
+            ends = sorted(
+                (self.index.get(x.column, 0), x.column) for x in (line.source, line.target)
+            )
+            if line.words and line.source.row == line.target.row and ends[0][0] + 1 == ends[1][0]:
+                wide = 14.0 if self.scene.turned else width_of(said(line))
+                widths[ends[1][0]] = max(widths[ends[1][0]], wide + 24)
         inner = fsum(right - left for left, right in extents) + fsum(widths[1 : self.last])
         whole = max(inner, above[1] - above[0])
         x = (whole - inner) / 2
@@ -221,9 +272,14 @@ class _Router:
                 x += widths[i]
             start[column] = x - left
             x += right - left
+        ideal = self.middle(start)
+        room = max(-above[0] - ideal, 0.0) if start else 0.0  # what is above reaches farther left
+        start = {column: place + room for column, place in start.items()}
+        self.corridor_x[1:] = [place + room for place in self.corridor_x[1:]]
+        whole = max(whole + room, ideal + room + above[1])
         if self.last:
             self.corridor_x.append(whole + CORRIDOR / 2)
-        start[ABOVE] = min(max(self.middle(start), -above[0]), whole - above[1])
+        start[ABOVE] = max(ideal + room, -above[0])
         self.start = start
         for box in self.placed:
             box.x = start[box.column] + self.stages[box.column].x[box.place]
@@ -231,6 +287,14 @@ class _Router:
         for box in self.left:
             box.width = widest
             box.x = -widths[0] - 4 - widest / 2
+
+    def place_notes(self) -> None:
+        """Under the lowest channel, in the middle of the column."""
+        lowest = self.row_y[0] - self.half[0] - CLEAR - TRACK * len(self.tracks.get(0, ()))
+        for note in self.scene.notes:
+            column = [box for box in self.placed if box.column == note.column]
+            bottom = min(column, key=lambda box: (box.row, box.x))
+            note.x, note.y = bottom.x, lowest - 6
 
     def middle(self, start: dict[Column, float]) -> float:
         """Where what is above the steps stands in the middle of what it is computed from."""
@@ -249,57 +313,26 @@ class _Router:
 
     # ------------------------------------------------------------------------------- the paths
 
-    def assign_ports(self, plans: dict[Line, Plan]) -> dict[Line, float]:
-        """How far beside the middle of its target each wire, or each of several alike, arrives."""
-        wires: dict[tuple[Box, bool], list[Line]] = {}
-        straight: dict[tuple[Box, bool], list[Line]] = {}
-        busy: dict[tuple[Box, bool], list[float]] = {}  # where straight lines come from or go to
+    def assign_ports(self, plans: dict[Line, Plan]) -> None:
+        """Where each line arrives: the ports from the middle of its target, the fans on it."""
+        wires: dict[Side, list[Line]] = {}
+        straight: dict[Side, list[Line]] = {}
+        busy: dict[Side, list[float]] = {}  # where straight lines come from or go to
         twins: dict[tuple[Box, Box], list[Line]] = {}
         for line, plan in plans.items():
-            below = line.source.row < line.target.row
+            source, target = line.source, line.target
             if plan.way == "wire":
                 if plan.into is not None:
-                    wires.setdefault((line.target, plan.into == line.target.row), []).append(line)
-            else:
-                twins.setdefault((line.source, line.target), []).append(line)
-                if line.source.row == line.target.row:
-                    continue
-                straight.setdefault((line.target, below), []).append(line)
-                busy.setdefault((line.target, below), []).append(line.source.x - line.target.x)
-                busy.setdefault((line.source, not below), []).append(line.target.x - line.source.x)
-        ports: dict[Line, float] = {}
-        for (target, below), lines in wires.items():
-            lines.sort(key=lambda line: (line.source.x, line.source.y))
-            others = busy.get((target, below))
-            if others:
-                slanted = -1 if min(others) < -8 and max(others) <= 8 else 1
-                fromleft = [line for line in lines if line.source.x <= target.x]
-                fromright = [line for line in lines if line.source.x > target.x]
-                if slanted < 0:  # what is straight comes from the left: leave that side to it
-                    fromleft, fromright = [], lines
-                room = target.width / 2 - 6
-                if target.round and not fromright:  # no room for two on one side of a circle
-                    fromleft, fromright = fromleft[:1], fromleft[1:]
-                for side, group in ((-1, fromleft[::-1]), (1, fromright)):
-                    for i, line in enumerate(group):
-                        first = min(10.0, room)
-                        ports[line] = side * (first + (room - first) * i / max(len(group) - 1, 1))
-            else:
-                pitch = min(12.0, (target.width - 10) / len(lines))
-                for i, line in enumerate(lines):
-                    ports[line] = pitch * (i - (len(lines) - 1) / 2)
-        for lines in twins.values():
-            for i, line in enumerate(lines):
-                if len(lines) > 1:
-                    ports[line] = 12.0 / (len(lines) - 1) * i - 6
-        self.fans: dict[Line, float] = {}  # where on a box each of many lines arrives
-        for (target, _), lines in straight.items():
-            if len(lines) > 2 and not target.round:
-                lines.sort(key=lambda line: line.source.x)
-                pitch = min((target.width - 16) / (len(lines) - 1), 14.0)
-                for i, line in enumerate(lines):
-                    self.fans[line] = target.x + pitch * (i - (len(lines) - 1) / 2)
-        return ports
+                    wires.setdefault((target, plan.into == target.row), []).append(line)
+                continue
+            twins.setdefault((source, target), []).append(line)
+            if source.row != target.row and plan.way != "loop":
+                below = source.row < target.row
+                straight.setdefault((target, below), []).append(line)
+                busy.setdefault((target, below), []).append(source.x - target.x)
+                busy.setdefault((source, not below), []).append(target.x - source.x)
+        self.ports = of_wires(wires, busy) | of_twins(twins.values())
+        self.fans = fans(straight)
 
     def straight(self, line: Line, plan: Plan) -> list[Point]:
         a, b = line.source, line.target
@@ -320,18 +353,31 @@ class _Router:
                 near = [towards(a, b.x), towards(b, a.x)]
         start = (near[0], a.y + up * a.height / 2)
         end = (near[1], b.y - up * b.height / 2)
+        if a.column != b.column and abs(start[0] - end[0]) > 1 and self.uneven(a, b):
+            # Upright past the highest boxes of the rows, and aslant in the channel.
+            knots = [
+                (near[0], edge_y(a, near[0], up)),
+                (near[0], a.y + up * self.half[a.row]),
+                (near[1], b.y - up * self.half[b.row]),
+                (near[1], edge_y(b, near[1], -up)),
+            ]
+            return rounded([p for i, p in enumerate(knots) if not i or p != knots[i - 1]])
         if a.round:
             start = self.on_circle(a, near[0], end)
         if b.round:
             end = self.on_circle(b, near[1], start)
         return rounded([start, end])
 
+    def uneven(self, a: Box, b: Box) -> bool:
+        """Whether one of two boxes stands in a row with higher ones than circles."""
+        return any(self.half[box.row] - max(box.height, CIRCLE) / 2 > 2 for box in (a, b))
+
     def on_circle(self, box: Box, x: float, other: Point) -> Point:
         """Where a line that aims at (x, the middle of a circle) meets the circle."""
         up = 1 if other[1] > box.y else -1
         across, rise = other[0] - box.x, abs(other[1] - box.y)
         side = self.next.get(box) if across > 0 else self.previous.get(box)
-        reach = CIRCLE / 2 * abs(across) / rise  # where it is as high as the row
+        reach = self.half[box.row] * abs(across) / rise  # where it is as high as the row
         if side is not None and abs(side.x - box.x) - side.width / 2 < reach:
             x = box.x + (
                 5.0 if across > 0 else -5.0
@@ -348,7 +394,7 @@ class _Router:
         shift = self.ports.get(line, 0.0)
         for row in range(a.row + 1, b.row):
             lane_x = self.start[a.column] + stage.x[a.place, row - base]
-            low, high = self.row_y[row] - CIRCLE / 2, self.row_y[row] + CIRCLE / 2
+            low, high = self.row_y[row] - self.half[row], self.row_y[row] + self.half[row]
             path += bend(path[-1], (lane_x, low)) + bend((lane_x, low), (lane_x, high))
         x = b.x + shift + max(min((path[-1][0] - b.x) * 0.3, b.width / 2 - 9), 9 - b.width / 2)
         return path + bend(path[-1], (x, edge_y(b, x, -1)))
@@ -362,7 +408,7 @@ class _Router:
             points.append((a.x + a.width / 2, a.y))
         else:
             aim = end if plan.corridor is None else self.wire_x(plan.corridor, a)
-            x = a.x + (9.0 if aim > a.x else -9.0)
+            x = a.x + (9.0 if aim > a.x else -9.0) * (a.kind != "delay")
             points += [(x, edge_y(a, x, 1 if leaves > a.y else -1)), (x, leaves)]
         if plan.corridor is not None and leaves != arrives:
             x = self.wire_x(plan.corridor, a)

@@ -1,8 +1,9 @@
-"""The scene: which boxes and lines show a recording, what they say, and in which column they stand.
+"""The scene: which boxes and lines show a recording or a fold, what they say, and in which column
+they stand.
 
 Time runs to the right, one column per step; what a step computes stands above what it is computed
-from. A parameter is one box at the left. A sum of sums is one box, which stands for all of them.
-Apart from that nothing is left out, and every box knows its nodes.
+from. A parameter is one box at the left. In a fold there is one column for all the steps, and a
+black square on every line that leads to another step. Every box knows its nodes.
 
 This file does not know coordinates (grid.py), paths (routes.py) or DOT (dot.py).
 """
@@ -10,22 +11,23 @@ This file does not know coordinates (grid.py), paths (routes.py) or DOT (dot.py)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.record import Node
-from ..fold.places import Place, Places, group, lag_of
-from .sums import absorbed_sums, is_sum
+from .columns import ABOVE, Column, beside, columns_of, initial_states, through_time
+from .items import Item, Items, Read
+from .options import Options
 from .words import (
     INFIX,
     at_step,
     base_of,
-    is_number,
-    names_of,
+    gradient_in_words,
     operation_of,
     shape_of,
     subscript,
+    value_in_words,
     width_of,
 )
 
@@ -35,13 +37,8 @@ PALETTE = (  # Okabe and Ito, distinct to colour-blind readers; for their yellow
 
 HEIGHT = 28.0  # of a box, in points
 CIRCLE = 30.0
-
-Column = tuple[float, int]
-"""(stage, step). Each loop is a stage of one column per step; stages without steps have one
-column."""
-
-LEFT: Column = (-1, 0)  # the parameters
-ABOVE: Column = (float("inf"), 0)  # what follows the steps, or all of it if there are none
+SQUARE = 22.0
+SMALL = 0.84  # the size of small letters
 
 
 @dataclass(eq=False, slots=True)
@@ -51,15 +48,17 @@ class Box:
     `place` is the same for the boxes of one place in the code, which stand alike in their columns.
     """
 
-    kind: str  # parameter data initial operation value state loss total
+    kind: str  # parameter data initial operation value state loss total delay gap
     label: str
     nodes: tuple[Node, ...]
     place: Hashable
     column: Column
     name: str = ""  # the part of a parameter's label that is its name
     color: str = ""  # of a parameter
-    dashed: bool = False  # a parameter whose colour is taken by another
+    number: int = 0  # of a parameter
     beside: Hashable = None  # an initial state stands in the row of this place
+    more: str = ""  # a second line, in smaller letters
+    backward: bool = False  # whether a backward pass made it
     width: float = 0.0
     height: float = HEIGHT
     row: int = 0
@@ -67,309 +66,410 @@ class Box:
     y: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind == "operation" and len(self.label) < 3:
+        self.backward |= any(node.label.origin is not None for node in self.nodes)
+        if self.kind == "delay":
+            self.width = self.height = SQUARE
+        elif self.kind == "operation" and len(self.label) < 3 and not self.more:
             self.width = self.height = CIRCLE
         else:
             words = width_of(self.name, bold=True) + width_of(self.label.removeprefix(self.name))
-            self.width = max(words + 18.0, 44.0)
+            self.width = max(words + 18.0, width_of(self.more) * SMALL + 14.0, 44.0)
+            if self.more:
+                self.height = HEIGHT + 12.0
 
     @property
     def round(self) -> bool:
         """Whether it is a circle."""
         return self.kind == "operation" and self.width == CIRCLE
 
+    @property
+    def dashed(self) -> bool:
+        """Whether another parameter has its colour already."""
+        return bool(self.number // len(PALETTE) % 2)
+
 
 @dataclass(eq=False, slots=True)
 class Line:
     """An edge: one use of a value. Its path is a polyline, or the knots and handles of Bézier
-    curves."""
+    curves.
+
+    words: written on it, each with a colour or "".
+    cuts: the steps whose states it does not pass a gradient to; closed: those are all.
+    """
 
     source: Box
     target: Box
-    kind: str  # plain parameter time initial
+    kind: str  # plain parameter time initial start
+    words: tuple[tuple[str, str], ...] = ()
+    cuts: tuple[int, ...] = ()
+    closed: bool = False
+    slot: Hashable = 0  # the argument that it leads to
+    adjoint: bool = False  # whether the gradient's way back is drawn beside it
+    width: float = 0.0  # in points; 0 is as its kind has it
     path: list[tuple[float, float]] = field(default_factory=list)
+
+
+def said(line: Line) -> str:
+    """The words on a line."""
+    return ", ".join(word for word, _ in line.words)
+
+
+@dataclass(eq=False, slots=True)
+class Note:
+    """Words under a column."""
+
+    text: str
+    column: Column
+    x: float = 0.0
+    y: float = 0.0
+
+    @property
+    def width(self) -> float:
+        """In points."""
+        return width_of(self.text)
 
 
 @dataclass(eq=False, slots=True)
 class Scene:
-    """All that stands in a picture."""
+    """All that stands in a picture.
+
+    folded: whether its columns are loops.
+    pale: what is not highlighted.
+    turned: whether right and up are exchanged for now.
+    over: places, with those that are to stand in a row above them.
+    """
 
     boxes: list[Box]
     lines: list[Line]
+    notes: list[Note] = field(default_factory=list)
+    over: list[tuple[Hashable, Hashable]] = field(default_factory=list)
+    folded: bool = False
+    pale: set[Box | Line] = field(default_factory=set)
+    turned: bool = False
+
+    def turn(self) -> None:
+        """Exchange right and up."""
+        self.turned = not self.turned
+        for box in self.boxes:
+            box.x, box.y = box.y, box.x
+            box.width, box.height = box.height, box.width
+        for line in self.lines:
+            line.path = [(y, x) for x, y in line.path]
+        for note in self.notes:
+            note.x, note.y = note.y - note.width / 2, note.x
 
 
 _KIND = {"parameter": "parameter", "initial": "initial"}  # of a line, by its source
 
 
-def compose(roots: Sequence[Node]) -> Scene:
-    """The boxes and lines of what the roots were computed from; nothing is placed yet."""
-    return _Composer(roots).scene()
+def compose(items: Items, options: Options) -> Scene:
+    """The boxes and lines of what is drawn; nothing is placed yet."""
+    return _Composer(items, options).scene()
 
 
 class _Composer:
-    """Looks a recording over once, then makes its boxes, oldest first."""
+    """Looks the items over once, then makes their boxes, sources first, and the lines."""
 
-    def __init__(self, roots: Sequence[Node]) -> None:
-        self.roots = set(roots)
-        self.graph = graph = group(*roots)
-        self.nodes = nodes = sorted(graph.of, key=lambda node: node.number)
-        self.names = names_of(nodes)
-        self.initials = _initials(graph, self.names)
-        self.absorbed = absorbed_sums(nodes, roots, self.stays)
-        self.terms: dict[Node, list[Node]] = {}  # of the sums that absorbed others
-        self.members: dict[Node, list[Node]] = {}
-        self.uses: dict[Node, list[Node]] = {}  # the readers that are drawn, one for each slot
-        for node in nodes:
-            reader = self.absorbed.get(node, node)
-            self.members.setdefault(reader, []).append(node)
-            for x in node.inputs or ():
-                if isinstance(x, Node) and x not in self.absorbed:
-                    self.uses.setdefault(x, []).append(reader)
-                    self.terms.setdefault(reader, []).append(x)
+    def __init__(self, items: Items, options: Options) -> None:
+        self.options = options
+        self.items = items
+        self.readers: dict[Item, list[Item]] = {item: [] for item in items.items}
+        for item in items.items:
+            for read in item.reads:
+                if isinstance(read.source, Item):
+                    self.readers[read.source].append(item)
+                for label in read.labels:
+                    self.readers[label].append(item)
+        for item in items.items:
+            item.name = options.letters.get(item.name, item.name) if item.leaf else item.name
         self.tell_apart()
-        self.columns = _columns(graph, nodes, self.initials, self.members, self.uses)
-        through_time = (e for e in graph.edges if e.lag and e.source.loop == e.target.loop)
-        self.states = {e.source for e in through_time} | set(self.initials.values())
+        self.before = through_time(items.items)
+        self.initials = initial_states(items.items, self.before, items.folded)
+        self.columns = columns_of(items, self.readers, self.initials, set(self.before.values()))
+        self.states = set(self.before.values()) | set(self.initials.values())
         self.losses = {
-            graph.of[x]
-            for node in self.terms
-            if self.sums_over_steps(node)
-            for x in self.terms[node]
-            if not x.array.ndim
+            read.source.place
+            for item in items.items
+            if self.sums_over_steps(item)
+            for read in item.reads
+            if isinstance(read.source, Item) and not read.source.node.array.ndim
         }
+        self.name_of_place: dict[Hashable, str] = {}
+        for item in items.items:
+            if item.name:
+                self.name_of_place.setdefault(item.place, item.name)
+        self.loop_of = {item.place: item.loop for item in items.items}
         self.boxes: list[Box] = []
         self.lines: list[Line] = []
-        self.colors = 0
+        self.colors: dict[Item, tuple[str, int]] = {}
+        self.delays: dict[tuple[Box, int], Box] = {}
+        self.operands: dict[Hashable, Box] = {}
 
     def tell_apart(self) -> None:
         """Parameters of one name get the scope of their first use: "layer1.W", "layer2.W"."""
-        named = [x for x in self.nodes if not x.primitive and x.requires_grad and x in self.names]
-        count = Counter(self.names[x] for x in named)
+        named = [x for x in self.items.items if x.parameter and x.name]
+        count = Counter(x.name for x in named)
         for x in named:
-            scope = self.uses[x][0].scope if x in self.uses else ()
-            if count[self.names[x]] > 1 and scope:
-                self.names[x] = f"{scope[-1]}.{self.names[x]}"
+            scope = self.readers[x][0].node.scope if self.readers[x] else ()
+            if count[x.name] > 1 and scope:
+                x.name = f"{scope[-1]}.{x.name}"
 
-    def stays(self, node: Node, reader: Node) -> bool:
-        """Whether a sum keeps a box of its own: for its name, or because it is another step's."""
-        if self.graph.of[node] is self.graph.of[reader]:  # a running total
-            return False
-        if node.step != reader.step and reader.step is not None:
-            return True
-        name = self.names.get(node)
-        return name is not None and name != self.names.get(reader)
+    def in_loop(self, column: Column) -> bool:
+        return column.stage % 2 == 1
 
-    def sums_over_steps(self, node: Node) -> bool:
-        """Whether a node outside the steps sums what several of them made."""
-        if not is_sum(node):
-            return False
-        steps = {x.step for x in self.terms.get(node, ()) if x.step is not None}
-        return len(steps) > 1 and self.columns[node][0] % 2 != 1
+    def sums_over_steps(self, item: Item) -> bool:
+        """Whether something outside the steps sums what several of them made."""
+        return item.sums and not self.in_loop(self.columns[item])
 
     def scene(self) -> Scene:
-        shown: dict[Node, Box] = {}  # the box that holds the value
-        for node in self.nodes:
-            if node in self.absorbed:
-                continue
-            if node.primitive is None:
-                shown[node] = self.leaf(node)
+        entries: dict[Item, Box] = {}
+        shown: dict[Item, Box] = {}  # the box that holds the value
+        for item in self.items.items:
+            if item.gap:
+                entries[item] = shown[item] = self.gap(item)
+            elif item.leaf:
+                entries[item] = shown[item] = self.leaf(item)
             else:
-                shown[node] = self.operation(node, shown)
-        return Scene(self.boxes, self.lines)
+                entries[item], shown[item] = self.operation(item)
+        for item in self.items.items:
+            for read in item.reads:
+                self.use(item, read, entries[item], shown)
+        scene = Scene(self.boxes, self.lines, self.notes(), self.over(), self.items.folded)
+        if self.options.backward:
+            ways = _ways(self.lines)
+            for line in self.lines:
+                line.adjoint = line.kind != "start" and not line.closed and _wants(line, ways)
+        scene.pale = self.pale()
+        return scene
+
+    def pale(self) -> set[Box | Line]:
+        """What is not highlighted. A black square goes with its state."""
+        chosen = self.options.highlight
+        if chosen is None:
+            return set()
+        strong: set[Box | Line] = {
+            box for box in self.boxes if not chosen.nodes.isdisjoint(box.nodes)
+        }
+        squares = {square: state for (state, _), square in self.delays.items()}
+        strong |= {square for square, state in squares.items() if state in strong}
+        weak: set[Box | Line] = {box for box in self.boxes if box not in strong}
+        for line in self.lines:
+            source, target = squares.get(line.source, line.source), line.target
+            inside = source.nodes is target.nodes or target in squares
+            if source in weak or target in weak:
+                weak.add(line)
+            elif chosen.edges is not None and not inside:
+                ways = {(x, y) for x in source.nodes for y in target.nodes}
+                if chosen.edges.isdisjoint(ways):
+                    weak.add(line)
+        return weak
 
     def box(self, *given: Any, **more: Any) -> Box:
         made = Box(*given, **more)
         self.boxes.append(made)
         return made
 
-    def line(self, source: Box, target: Box, kind: str = "plain") -> None:
-        self.lines.append(Line(source, target, kind))
-
-    def titled(self, node: Node) -> str:
-        """The name of a node, with its time step; "" if it has none."""
-        name = self.names.get(node)
-        if not name:
+    def titled(self, item: Item) -> str:
+        """The name of an item, with its time step; "" if it has none."""
+        if not item.name:
             return ""
-        inside = node.step is not None and self.columns[node] != ABOVE
-        return at_step(name, node.step) if inside and node.step else base_of(name)
+        step = item.step
+        if step is None or self.columns[item] == ABOVE:
+            return base_of(item.name)
+        if isinstance(step, int):
+            step = self.items.loops.time(item.loop, step)
+        return at_step(item.name, step)
+
+    def over(self) -> list[tuple[Hashable, Hashable]]:
+        """In one column with another, a loop that runs against time stands above that."""
+        if self.items.folded:
+            return []
+        stage, mirrored = self.items.loops.stage, self.items.loops.mirrored
+        states = dict.fromkeys((x.place, x.loop) for x in self.items.items
+                               if x.place in self.states and x.loop not in mirrored)  # fmt: skip
+        inputs = dict.fromkeys((x.place, x.loop) for x in self.items.items
+                               if x.leaf and not x.gap and x.loop in mirrored)  # fmt: skip
+        return [(state, x) for state, a in states for x, b in inputs if stage[a] == stage[b]]
+
+    def notes(self) -> list[Note]:
+        """Under each loop of a fold, its steps."""
+        found: list[Note] = []
+        loops = self.items.loops
+        for loop, (first, last) in self.items.steps.items() if self.items.folded else ():
+            if loop not in loops.stage:
+                continue
+            words = f"t = {first}" if first == last else f"t = {first} … {last}"
+            if loop in loops.mirrored:
+                words = f"t = {loops.time(loop, first)} … {loops.time(loop, last)}, backwards"
+            column = Column(loops.stage[loop], 1)
+            drawn = any(box.column == column for box in self.boxes)
+            if drawn and all(note.column != column for note in found):
+                found.append(Note(words, column))
+        return found
 
     # --------------------------------------------------------------------------------- the boxes
 
-    def leaf(self, node: Node) -> Box:
-        place = self.graph.of[node]
-        title, shape = self.titled(node), shape_of(node.array)
-        column = self.columns[node]
-        beside = self.initials.get(node)
+    def gap(self, item: Item) -> Box:
+        words = f"… {item.gap} step{'s' * (item.gap > 1)} …"
+        column = self.columns[item]
+        return self.box("gap", words, (), ("gap", item.place), column, beside=item.place)
+
+    def leaf(self, item: Item) -> Box:
+        title, shape = self.titled(item), shape_of(item.node.array)
+        column, beside = self.columns[item], self.initials.get(item)
+        more = self.second_line(item)
         if beside is not None:
-            title = _initial_name(node, beside, self.names) or title or _unnamed(node.array)
-            if not node.requires_grad:
-                return self.box("initial", title, (node,), place, column, beside=beside)
-        elif not node.requires_grad:
-            kind = "loss" if node in self.roots else "data"
-            return self.box(kind, title or _unnamed(node.array), (node,), place, column)
-        uses = len(self.uses.get(node, ()))
-        times = f"×{uses}" if uses > 1 else ""
-        round_trip, color = divmod(self.colors, len(PALETTE))
-        self.colors += 1
+            if item.step is None:
+                title = self.initial_name(item.name, beside, self.loop_of[beside]) or title
+            title = title or _unnamed(item.node.array)
+            if not item.parameter:
+                return self.box(
+                    "initial", title, item.nodes, item.place, column, beside=beside, more=more
+                )
+        elif not item.parameter:
+            kind = "loss" if item.root else "data"
+            title = title or _unnamed(item.node.array)
+            return self.box(kind, title, item.nodes, item.place, column, more=more)
+        times = f"×{item.uses}" if item.uses > 1 else ""
+        number = len(self.colors)
+        color = PALETTE[number % len(PALETTE)]
+        self.colors[item] = color, number
         return self.box(
-            "parameter", "  ".join(filter(None, (title, shape, times))) or "parameter", (node,),
-            place, column, name=title, color=PALETTE[color], dashed=bool(round_trip % 2),
-            beside=beside,
+            "parameter", "  ".join(filter(None, (title, shape, times))) or "parameter", item.nodes,
+            item.place, column, name=title, color=color, number=number, beside=beside, more=more,
         )  # fmt: skip
 
-    def operation(self, node: Node, shown: dict[Node, Box]) -> Box:
-        place, column, title = self.graph.of[node], self.columns[node], self.titled(node)
-        members = tuple(self.members[node])
-        word = operation_of(node)
-        terms = self.terms.get(node, [])
-        over_steps = self.sums_over_steps(node)
+    def initial_name(self, name: str, state: Hashable, loop: Any) -> str:
+        """h₀, by the name of the leaf or else of the state."""
+        name = name or self.name_of_place.get(state, "")
+        time = 0 if self.items.folded else self.items.loops.time(loop, 0)
+        return at_step(name.rstrip("0").removesuffix("_") or name, time) if name else ""
+
+    def operation(self, item: Item) -> tuple[Box, Box]:
+        """The box that the inputs lead to, and the one that holds the value."""
+        place, column, title = item.place, self.columns[item], self.titled(item)
+        more = self.second_line(item)
+        word = operation_of(item.node, item.attributes, item.numbers)
+        over_steps = self.sums_over_steps(item)
         if over_steps:
             word = "Σ"
-            kinds = {base_of(self.names.get(x, "")) for x in terms}
-            if title and len({self.graph.of[x] for x in terms}) == 1 and kinds != {""}:
-                word = f"Σ {kinds.pop()}{subscript('t')}"
+            terms = [read.source for read in item.reads if isinstance(read.source, Item)]
+            names = {base_of(x.name) for x in terms}
+            if title and len({x.place for x in terms}) == 1 and names != {""}:
+                word = f"Σ {names.pop()}{subscript('t')}"
         kind = "value" if title else "operation"
-        if node in self.roots:
+        if item.root:
             kind = "total"
         elif place in self.losses:
             kind = "loss"
         elif place in self.states:
             kind = "state"
-        assert node.primitive is not None
-        if title and node.primitive.name in INFIX and not over_steps:
+        assert item.node.primitive is not None
+        if title and self.options.detail == "cells" and not over_steps:
+            word = ""  # what it does is in the lines
+        elif title and item.node.primitive.name in INFIX and not over_steps:
             # A box above a circle: "ŷ₁ = +" is nothing that people write.
-            entry = self.box("operation", word, members, place, column)
-            value = self.box(kind, title, members, ("value", place), column)
-            self.line(entry, value)
+            entry = self.box("operation", word, item.nodes, place, column)
+            value = self.box(kind, title, item.nodes, ("value", place), column, more=more)
+            self.lines.append(Line(entry, value, "plain"))
+            return entry, value
+        label = " = ".join(filter(None, (title, word)))
+        box = self.box(kind, label, item.nodes, place, column, more=more)
+        return box, box
+
+    def second_line(self, item: Item) -> str:
+        """What is shown of a value, besides its name."""
+        nodes = [node for node in item.nodes if node.array.shape == item.node.array.shape]
+        if item.sums or not self.items.folded:
+            nodes = [item.node]
+        words, show = "", self.options.show
+        if "shapes" in show and not item.parameter:
+            words = shape_of(item.node.array) or "scalar"
+        if "values" in show:
+            words += ": " * bool(words) + value_in_words([node.array for node in nodes])
+        if "gradients" in show and item.node.requires_grad:
+            gradient = gradient_in_words([getattr(node, "grad", None) for node in nodes])
+            words += "; " * bool(words) + gradient
+        return words
+
+    # --------------------------------------------------------------------------------- the lines
+
+    def use(self, item: Item, read: Read, entry: Box, shown: dict[Item, Box]) -> None:
+        """The line of one use, and in a fold the black square on it."""
+        state = self.before.get((item.place, read.slot))
+        if isinstance(read.source, Item):
+            source = shown[read.source]
         else:
-            label = f"{title} = {word}" if title else word
-            entry = value = self.box(kind, label, members, place, column)
-        for member in members:
-            for slot, x in enumerate(member.inputs or ()):
-                if not isinstance(x, Node):
-                    if not is_number(x):
-                        operand = self.operand(member, slot, x)
-                        self.line(operand, entry, _KIND.get(operand.kind, "plain"))
-                elif x not in self.absorbed:
-                    later = lag_of(x, node) and x.label.loop == node.label.loop
-                    kind = "time" if later and column[0] % 2 == 1 else "plain"
-                    self.line(shown[x], entry, _KIND.get(shown[x].kind, kind))
-        return value
+            source = self.operand(item, read, state)
+        words = [(base_of(word.name) or shape_of(word.node.array), self.colors[word][0])
+                 for word in read.labels]  # fmt: skip
+        if read.note:
+            words.append((read.note, ""))
+        kind = _KIND.get(source.kind, "plain")
+        line = Line(source, entry, kind, tuple(words), read.cuts, slot=read.slot)
+        line.closed = bool(read.cuts) and len(read.cuts) >= read.times
+        inside = isinstance(read.source, Item) and read.source.loop == item.loop
+        starts = isinstance(read.source, Item) and read.source in self.initials
+        if self.in_loop(entry.column) and read.lag and inside and not starts:
+            line.kind = "time"
+            if self.items.folded:
+                line.source = self.delay(source, read.lag)
+        elif self.items.folded and state is not None and (read.lag is None or starts):
+            through = next(r for r in item.reads if r.slot == read.slot and r.lag
+                           and r.source.place is state)  # fmt: skip
+            line.target = self.delay(shown[through.source], through.lag or 0)
+            line.kind = "parameter" if source.kind == "parameter" else "start"
+            line.words = tuple(words[len(read.labels) :])  # the rest is said behind the square
+            if any(x.source is source and x.target is line.target for x in self.lines):
+                return
+        self.lines.append(line)
 
-    def operand(self, node: Node, slot: int, array: Any) -> Box:
+    def delay(self, state: Box, lag: int) -> Box:
+        """The black square of a state: that many steps later."""
+        square = self.delays.get((state, lag))
+        if square is None:
+            column = Column(state.column.stage + 0.2, len(self.delays), own=True)
+            square = self.delays[state, lag] = self.box(
+                "delay", str(lag).replace("-", "−"), (), ("delay", state.place, lag), column,
+                beside=state.place, backward=state.backward,
+            )  # fmt: skip
+            self.lines.append(Line(state, square, "time"))
+        return square
+
+    def operand(self, item: Item, read: Read, state: Hashable) -> Box:
         """The box of an array that was no tensor."""
-        place, column = self.graph.of[node], self.columns[node]
-        for edge in self.graph.inputs[place].get(slot, ()):
-            if edge.lag and edge.source.loop == place.loop:
-                title = _initial_name(None, edge.source, self.names) or _unnamed(array)
-                where = (column[0] - 1, 0)
-                return self.box(
-                    "initial", title, (), ("operand", place, slot), where, beside=edge.source
+        column, which = self.columns[item], item.reads.index(read)
+        if state is not None:
+            key = (id(read.source), state)
+            if key not in self.operands:
+                title = self.initial_name("", state, item.loop) or _unnamed(read.source)
+                where = beside(self.items, item.loop, True)
+                self.operands[key] = self.box(
+                    "initial", title, (), ("operand", item.place, which), where, beside=state
                 )
-        return self.box("data", _unnamed(array), (), ("operand", place, slot), column)
+            return self.operands[key]
+        place = ("operand", item.place, which)
+        return self.box("data", _unnamed(read.source), (), place, column)
 
 
-# --------------------------------------------------------------------------------- initial states
+def _ways(lines: list[Line]) -> dict[Box, tuple[Box, bool]]:
+    """Of every black square: its state, and whether a gradient comes to it."""
+    state = {line.target: line.source for line in lines
+             if line.target.kind == "delay" and line.kind == "time"}  # fmt: skip
+    open_ = {line.source for line in lines if not line.closed}
+    return {square: (box, square in open_) for square, box in state.items()}
 
 
-def _initials(graph: Places, names: dict[Node, str]) -> dict[Node, Place]:
-    """The leaves that stand in for the step before the first, with the place they stand in for."""
-    found: dict[Node, Place] = {}
-    named = {base_of(names[x]): place for place in graph.nodes for x in place.nodes.values()
-             if x.step is not None and x in names and x.primitive}  # fmt: skip
-    for place, slots in graph.inputs.items():
-        for edges in slots.values():
-            before = [e.source for e in edges if (e.lag or 0) > 0]
-            for edge in edges:
-                leaf = edge.source.nodes.get(None)
-                if leaf is None or leaf.primitive is not None or edge.steps[0] is None:
-                    continue
-                if before and len(edge.steps) == 1:
-                    found.setdefault(leaf, before[0])
-                    if leaf in names:  # a state without a name is called what it starts as
-                        for state in before[0].nodes.values():
-                            names.setdefault(state, names[leaf])
-                elif len(place.nodes) == 1 and not leaf.requires_grad and leaf in names:
-                    # With one step there is no second to compare with, but the name tells.
-                    name = base_of(names[leaf].rstrip("0").removesuffix("_"))
-                    if name in named and named[name].loop == place.loop:
-                        found.setdefault(leaf, named[name])
-    return found
+def _wants(line: Line, ways: dict[Box, tuple[Box, bool]]) -> bool:
+    """Whether a gradient goes back along a line that is not cut."""
+    source, target = line.source, line.target
+    if target in ways and not ways[target][1]:
+        return False
+    source = ways[source][0] if source in ways else source
+    if source.kind == "gap":
+        return target.kind != "gap"
+    return any(node.requires_grad for node in source.nodes)
 
 
 def _unnamed(array: Any) -> str:
     return f"array {shape_of(array)}".rstrip()
-
-
-def _initial_name(node: Node | None, state: Place, names: dict[Node, str]) -> str:
-    """h₀, by the name of the leaf or else of the state."""
-    known = [names[x] for x in (node, *state.nodes.values()) if x is not None and x in names]
-    return at_step(known[0].rstrip("0").removesuffix("_") or known[0], 0) if known else ""
-
-
-# ----------------------------------------------------------------------------------------- columns
-
-
-def _columns(
-    graph: Places,
-    nodes: list[Node],
-    initials: dict[Node, Place],
-    members: dict[Node, list[Node]],
-    uses: dict[Node, list[Node]],
-) -> dict[Node, Column]:
-    """The column of every node that is drawn."""
-    stage_of_loop = _stages(graph)
-    steps: dict[Node, int | None] = {}
-    feeds: dict[Node, bool] = {}  # whether a step depends on it
-    for node in reversed(nodes):
-        readers = uses.get(node, ())
-        # A running total that nothing but the end reads belongs to the end.
-        spans = len({x.step for x in members.get(node, ())}) > 1
-        outside = spans and not any(steps[x] is not None or feeds[x] for x in readers)
-        steps[node] = None if outside else node.step
-        feeds[node] = any(steps[x] is not None or feeds[x] for x in readers)
-    columns: dict[Node, Column] = {}
-    stages: dict[Node, int] = {}
-    for node in nodes:
-        step = steps[node]
-        if step is not None:
-            stages[node] = stage_of_loop[node.label.loop]
-            columns[node] = (stages[node], step)
-        elif node.primitive is not None:
-            reached = [stages.get(x, 0) for m in members.get(node, ()) for x in m.inputs or ()
-                       if isinstance(x, Node)]  # fmt: skip
-            stages[node] = even = -(-max(reached, default=0) // 2) * 2
-            columns[node] = (even, 0) if feeds[node] else ABOVE
-    for node in nodes:
-        if node.primitive is not None or node in columns:
-            continue
-        read_in = {columns[x] for x in uses.get(node, ())}
-        if node in initials:
-            columns[node] = (stage_of_loop[initials[node].loop] - 1, 0)
-        elif node.requires_grad or len(read_in) > 1:
-            columns[node] = LEFT
-        else:
-            columns[node] = read_in.pop() if read_in else ABOVE
-    return columns
-
-
-def _stages(graph: Places) -> dict[int | None, int]:
-    """The stage of each loop. A loop that reads another step by step shares its columns."""
-    reads: dict[int | None, dict[int | None, set[int | None]]] = {}
-    for place in graph.nodes:
-        if not place.shared:
-            reads.setdefault(place.loop, {})
-    for edge in graph.edges:
-        source, target = edge.source.loop, edge.target.loop
-        if edge.lag is not None and source in reads and source != target:
-            reads[target].setdefault(source, set()).add(edge.lag)
-    stages: dict[int | None, int] = {}
-    last = -1
-    for loop in sorted(reads, key=lambda number: number or 0):
-        earlier = {other: lags for other, lags in reads[loop].items() if other in stages}
-        aligned = [stages[other] for other, lags in earlier.items() if lags == {0}]
-        if aligned and len(aligned) == len(earlier):
-            stages[loop] = max(aligned)
-        else:
-            last = stages[loop] = last + 2
-    return stages

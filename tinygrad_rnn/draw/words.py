@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.record import Node
+from ..fold.graph import Moving
 
 LONGEST = 24  # characters of a name
 
@@ -62,7 +63,20 @@ def names_of(nodes: list[Node]) -> dict[Node, str]:
             if leaves[node.site] > 1 if node.primitive is None else again:
                 continue
         names[node] = name
-    return names
+    return names | _gradients(nodes, names)
+
+
+def _gradients(nodes: list[Node], names: dict[Node, str]) -> dict[Node, str]:
+    """The names of adjoints that are sums: dL/dW, by what the sum is the gradient of."""
+    places = {node.place: name for node, name in names.items()}
+    scalar = [names[x] for x in nodes if x in names and not x.array.ndim and x.primitive]
+    loss = base_of(scalar[-1]) if scalar else "L"
+    found = {}
+    for node in nodes:
+        origin = node.label.origin
+        if origin is not None and origin[1] == "sum" and origin[0] in places:
+            found[node] = f"d{loss}/d{base_of(places[origin[0]])}"
+    return found
 
 
 def base_of(name: str) -> str:
@@ -86,7 +100,7 @@ def base_of(name: str) -> str:
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
-def at_step(name: str, step: int) -> str:
+def at_step(name: str, step: int | str) -> str:
     """A name with its time step. The number of a layer makes room: h1 at step 2 is h⁽¹⁾₂."""
     letter, number = printable(name[:1]), name[1:4].removeprefix("_")
     if len(name) < 5 and number.isdecimal() and number.isascii():
@@ -119,29 +133,28 @@ def is_number(x: object) -> bool:
     return not isinstance(x, Node) and np.ndim(x) == 0  # type: ignore[arg-type]
 
 
-def operation_of(node: Node) -> str:
+def operation_of(node: Node, attributes: dict[str, Any], numbers: Iterable[tuple[int, Any]]) -> str:
     """What a node does, with its constant numbers: "tanh", "@", "1 −", "× 0.5", "maximum 0"."""
     assert node.primitive is not None
     inputs = node.inputs or ()
     name = node.primitive.name
     word = INFIX.get(name) or _SHORTER.get(name, name.replace("_", " "))
-    if name == "swapaxes" and set(node.attributes.values()) == {-1, -2}:
+    if name == "swapaxes" and set(attributes.values()) == {-1, -2}:
         word = "T"
     if name == "getitem":
-        word = _index(node.attributes.get("index", ()))
+        word = _index(attributes.get("index", ()))
     parts = [word]
-    for slot, x in enumerate(inputs):
-        if is_number(x):
-            value = f"{np.asarray(x).item():.4g}".replace("-", "−")
-            if slot == 0 and name in INFIX and len(inputs) > 1:
-                parts.insert(0, value)
-            else:
-                parts.append(value)
+    for slot, x in numbers:
+        value = f"{np.asarray(x).item():.4g}".replace("-", "−")
+        if slot == 0 and name in INFIX and len(inputs) > 1:
+            parts.insert(0, value)
+        else:
+            parts.append(value)
     return " ".join(parts)
 
 
 def _index(index: Any) -> str:
-    known = (int, slice, type(None), type(Ellipsis))
+    known = (int, slice, type(None), type(Ellipsis), Moving)
     parts = index if isinstance(index, tuple) else (index,)
     if not all(isinstance(part, known) for part in parts):
         return "[…]"
@@ -152,7 +165,34 @@ def _index(index: Any) -> str:
             words.append(":".join(ends if part.step is not None else ends[:2]))
         else:
             words.append("…" if part is Ellipsis else str(part))
-    return f"[{', '.join(words)}]"
+    return f"[{', '.join(words)}]".replace("-", "−")
+
+
+LISTED = 3  # numbers of a value that are written out
+
+
+def value_in_words(arrays: list[Any]) -> str:
+    """A value: its numbers if they are few, or else the smallest and the largest."""
+    numbers = np.concatenate([np.ravel(array) for array in arrays])
+    if not numbers.size:
+        return "empty"
+    if numbers.size > LISTED:
+        ends = dict.fromkeys(map(_number, (numbers.min(), numbers.max())))
+        return " … ".join(ends)
+    return ", ".join(map(_number, numbers))
+
+
+def gradient_in_words(gradients: list[Any]) -> str:
+    """A gradient by its norm; "–" if there is none yet, which is another thing than 0."""
+    known = [getattr(g, "array", g) for g in gradients if g is not None]
+    if not known:
+        return "grad –"
+    norm = np.sqrt(sum(float(np.sum(np.square(np.asarray(g, float)))) for g in known))
+    return f"|grad| {_number(norm)}"
+
+
+def _number(x: Any) -> str:
+    return f"{x:.3g}".replace("-", "−")
 
 
 # ------------------------------------------------------------------------------- width and colour
@@ -183,6 +223,13 @@ def contrast(color: str, other: str) -> float:
     """The contrast of two colours #rrggbb, from 1 to 21 (WCAG 2.2, relative luminance)."""
     lighter, darker = sorted(map(_luminance, (color, other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
+
+
+def readable(color: str) -> str:
+    """A colour, darkened until letters in it can be read on white."""
+    while color and contrast(color, "#FFFFFF") < 4.5:
+        color = "#" + "".join(f"{int(color[i : i + 2], 16) * 9 // 10:02X}" for i in (1, 3, 5))
+    return color
 
 
 def _luminance(color: str) -> float:

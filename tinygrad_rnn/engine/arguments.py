@@ -46,15 +46,20 @@ def data_of(data: Any, dtype: Any) -> npt.NDArray[Any]:
 
 
 def own(array: Any) -> npt.NDArray[Any]:
-    """A copy, as a view: a view of it, such as `data` gives, refers to what is below."""
+    """A copy, as a view of a buffer that is ours alone; see held.py for what that is good for."""
     return np.array(array).view()
 
 
 def constant(x: Any, primitive: Primitive) -> Any:
     """A copy of an operand that is no tensor: what is done to it later changes no gradient."""
-    array = x if isinstance(x, np.generic) else np.array(x)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{primitive.name}: {x!r:.40} is not a number, an array or a tensor")
+    try:
+        array = x if isinstance(x, np.generic) else np.array(x)
+    except (ValueError, TypeError):  # of unequal lengths, or of tensors
+        array = None
+    if array is None or array.dtype.kind not in "fiub":
+        of_steps = isinstance(x, tuple) and len(x) > 1 and isinstance(x[0], int)
+        hint = "; steps yields (t, x): write `for t, x in tg.steps(xs):`" if of_steps else ""
+        raise TypeError(f"{primitive.name}: {x!r:.40} is not a number, an array or a tensor{hint}")
     return array
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .gradients import grad
+from .record import recording
 from .tensor import Tensor
 
 STEP = 1e-5  # balances the truncation error, O(h²), against the rounding error, O(ε/h), in float64
@@ -51,7 +52,8 @@ def check_gradients(
         for i in checked:
 
             def slope(*xs: Tensor, i: int = i) -> Tensor:
-                y = scalar(*xs)
+                with recording():
+                    y = scalar(*xs)
                 g = None
                 if y.requires_grad:
                     (g,) = grad(y, [xs[i]], create_graph=True, allow_unused=True)
@@ -69,7 +71,8 @@ def _compare(
     atol: float,
 ) -> None:
     fresh = [_like(x.data, x) for x in inputs]
-    y = f(*fresh)
+    with recording():
+        y = f(*fresh)
     if y.requires_grad:
         found = grad(y, [fresh[i] for i in checked], allow_unused=True)
     else:

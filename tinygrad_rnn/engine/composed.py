@@ -115,7 +115,13 @@ def einsum(subscripts: Any, *operands: Any) -> Any:
         out = "".join(sorted(c for c in set(inputs) - {","} if inputs.count(c) == 1))
     if "." in text or any(len(set(one)) < len(one) for one in inputs.split(",")):
         raise TypeError(f"np.einsum of tensors: {subscripts!r} has an ellipsis or a diagonal")
-    return rules.einsum(*operands, subscripts=f"{inputs}->{out}")
+    sizes: dict[str, int] = {}
+    for one, x in zip(inputs.split(","), operands, strict=False):
+        for letter, n in zip(one, np.shape(x), strict=False):
+            if sizes.setdefault(letter, n) != n:
+                raise ValueError(f"{letter} in {subscripts!r} has the lengths {sizes[letter]}, {n}")
+    arrays = [x if isinstance(x, Tensor) else np.asarray(x) for x in operands]
+    return rules.einsum(*arrays, subscripts=f"{inputs}->{out}")
 
 
 @composed(np.tensordot)
@@ -192,8 +198,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     (axis,) = rules.axes_of(axis, arr.ndim)
     if np.ndim(indices) != arr.ndim:
         raise ValueError(f"indices of {np.ndim(indices)} axes for an array of {arr.ndim}")
-    places: list[Any] = list(np.ogrid[tuple(slice(n) for n in as_array(indices).shape)])
-    places[axis] = indices
+    places: list[Any] = list(np.ogrid[tuple(slice(n) for n in arr.shape)])
+    places[axis] = indices  # which broadcasts with the others
     return arr[tuple(places)]
 
 

@@ -7,12 +7,17 @@ from typing import Any
 from .record import Node, history
 
 
-def describe(*roots: Node) -> str:
+def describe(*roots: Any) -> str:
     """What the roots were computed from: `n7 h = tanh(n6)`, with the shape, under its time step.
 
     Nodes are numbered in the order in which they were made. A name, if there is one, stands behind
     the number.
     """
+    for root in roots:
+        if not isinstance(root, Node):
+            raise TypeError(
+                f"describe: {type(root).__name__} is not a tensor; describe(a, b) takes several"
+            )
     nodes = history(*roots)
     number = {node: f"n{i}" for i, node in enumerate(nodes, 1)}
     lines: list[str] = []
@@ -40,7 +45,7 @@ def _made(node: Node, number: dict[Node, str]) -> str:
 
 def _constant(x: Any) -> str:
     shape = getattr(x, "shape", ())
-    return f"array {'×'.join(map(str, shape))}" if shape else str(x)
+    return f"array({', '.join(map(str, shape))})" if shape else str(x)
 
 
 def _shape(node: Node) -> str:

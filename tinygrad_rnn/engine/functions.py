@@ -1,4 +1,8 @@
-"""Functions of the public interface that NumPy has under another name or form, or not at all."""
+"""Functions of the public interface that NumPy does not have, and a few that it has.
+
+`np.stack`, `np.concatenate` and `np.where` take tensors, too; under `tg` they are found by those
+who look there, with what has to be known of their gradients.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from .tensor import Tensor, as_array
 
 def add_n(terms: Sequence[Any]) -> Any:
     """The sum of one or more terms of one shape, as one node."""
+    terms = list(terms)
     shapes = {as_array(term).shape for term in terms}
     if len(shapes) != 1:
         raise ValueError(f"add_n: one or more terms of one shape are wanted, not of {shapes}")

@@ -6,12 +6,12 @@ node first: vᵀJ is linear in v, so differentiating a rule with respect to its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .record import Node, history, recorder
+from .record import Node, history, recorder, recording
 from .sweep import adjoints, differentiating, pull_back
 from .tensor import Tensor, as_array, as_gradient, from_array, seed
 
@@ -34,8 +34,7 @@ def grad(
     `create_graph`. create_graph: record the pass, so that the results can be differentiated again.
     allow_unused: None for an input that no output depends on; otherwise that is a ValueError.
     """
-    outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    outputs, inputs = _listed(outputs), _listed(inputs)
     if grad_outputs is None:
         grad_outputs = [None] * len(outputs)
     elif isinstance(grad_outputs, Tensor) or not isinstance(grad_outputs, (list, tuple)):
@@ -46,7 +45,7 @@ def grad(
         )
     create_graph = create_graph or recorder.whole is not None
     pairs = zip(outputs, grad_outputs, strict=True)
-    seeds = [seed(y, g, create_graph, "grad_outputs") for y, g in pairs]
+    seeds = [seed(y, g, create_graph, "grad", "grad_outputs") for y, g in pairs]
     retain = create_graph if retain_graph is None else retain_graph
     found = adjoints(outputs, seeds, inputs, record=create_graph, retain=retain)
     if not allow_unused:
@@ -58,6 +57,16 @@ def grad(
     return tuple(as_gradient(found[x]) if x in found else None for x in inputs)
 
 
+def _listed(tensors: Any) -> tuple[Tensor, ...]:
+    """One tensor or several as a tuple; a TypeError for what is none."""
+    one = isinstance(tensors, Tensor) or not isinstance(tensors, Iterable)
+    several = (tensors,) if one else tuple(tensors)
+    for x in several:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: {type(x).__name__} is not a tensor")
+    return several
+
+
 def vjp(
     f: Callable[..., Tensor], *inputs: Tensor
 ) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
@@ -65,16 +74,15 @@ def vjp(
 
     The function may be called again; zeros stand for an input that f does not depend on.
     """
-    fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
-    y = f(*fresh)
+    y, fresh = _recorded(f, inputs)
 
-    def pull_back(v: Any) -> tuple[Tensor, ...]:
+    def times_jacobian(v: Any) -> tuple[Tensor, ...]:
         found: Sequence[Tensor | None] = [None] * len(fresh)
         if y.requires_grad:
             found = grad(y, fresh, [v], retain_graph=True, allow_unused=True)
         return tuple(_or_zeros(g, x) for g, x in zip(found, fresh, strict=True))
 
-    return y.detach(), pull_back
+    return y.detach(), times_jacobian
 
 
 def jvp(
@@ -86,18 +94,21 @@ def jvp(
 
     Forward mode, through the recording of f.
     """
+    if isinstance(inputs, Tensor):
+        raise TypeError("jvp: give sequences, jvp(f, [x], [v]), not one tensor")
     if len(inputs) != len(tangents):
         raise ValueError(f"jvp: {len(inputs)} inputs want as many tangents, not {len(tangents)}")
-    fresh = [Tensor(x, requires_grad=True, name=x.name) for x in inputs]
+    y, fresh = _recorded(f, inputs)
     moved = {}
     for x, tangent in zip(fresh, tangents, strict=True):
         array = as_array(tangent)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"jvp: a tangent is {array.dtype}; it should be real")
         if array.shape != x.shape:
             raise ValueError(
                 f"jvp: a tangent of shape {array.shape} for an input of shape {x.shape}"
             )
         moved[x] = array.astype(x.dtype)
-    y = f(*fresh)
     pushed = push_forward([y], moved).get(y)
     return y.detach(), from_array(np.zeros_like(y.array) if pushed is None else pushed)
 
@@ -121,8 +132,15 @@ def push_forward(
     last |= dict.fromkeys(outputs)  # they are read by the caller
     for node in nodes:
         reads = [(i, x) for i, x in enumerate(node.inputs or ()) if isinstance(x, Node)]
-        terms = [_pushed_through(node, i, moved[x], many) for i, x in reads if x in moved]
-        if terms and node not in tangents:
+        terms = []
+        if node.requires_grad and node not in tangents:
+            vjps = node.primitive.vjps if node.primitive else ()
+            terms = [
+                _pushed_through(node, i, moved[x], many)
+                for i, x in reads
+                if x in moved and vjps[i] is not None
+            ]
+        if terms:
             moved[node] = sum(terms)
         for _, x in reads:
             if last[x] is node:
@@ -146,6 +164,9 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
     The elements of the output are differentiated in one sweep, or `AT_ONCE` in each. A ValueError
     says that the output does not depend on the input.
     """
+    for x in (output, input):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"jacobian: {type(x).__name__} is not a tensor")
     J = np.zeros((output.size, *input.shape), input.dtype)
     for first in range(0, output.size, AT_ONCE):
         count = min(AT_ONCE, output.size - first)
@@ -159,8 +180,8 @@ def jacobian(output: Tensor, input: Tensor) -> Tensor:
 
 def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
     """H v, the product of the Hessian of a scalar function at x with v, of x's shape."""
-    fresh = Tensor(x, requires_grad=True, name=x.name)
-    (g,) = grad(f(fresh), fresh, create_graph=True)
+    y, (fresh,) = _recorded(f, [x])
+    (g,) = grad(y, fresh, create_graph=True)
     assert g is not None
     product = grad(g, fresh, [v], allow_unused=True)[0] if g.requires_grad else None
     return _or_zeros(product, fresh)
@@ -169,6 +190,16 @@ def hvp(f: Callable[[Tensor], Tensor], x: Tensor, v: Any) -> Tensor:
 def _unreached(what: str, x: Tensor) -> str:
     why = "no output depends on it" if x.requires_grad else "requires_grad is not set"
     return f"{what} ({x.name or 'no name'}, shape {x.shape}) gets no gradient: {why}"
+
+
+def _recorded(f: Callable[..., Tensor], inputs: Sequence[Any]) -> tuple[Tensor, list[Tensor]]:
+    """f of fresh tensors of the inputs' values, recorded also inside `no_grad`; and these."""
+    fresh = [Tensor(x, requires_grad=True, name=getattr(x, "name", None)) for x in inputs]
+    with recording():
+        y = f(*fresh)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"differentiate: f returned {type(y).__name__}; it should be one tensor")
+    return y, fresh
 
 
 def _or_zeros(g: Tensor | None, x: Tensor) -> Tensor:

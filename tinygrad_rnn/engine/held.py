@@ -3,6 +3,10 @@
 A gradient belongs to the values that the loss was computed from. So these are read-only until the
 recording is released or dropped, and an attempt says which operation holds them. Who holds an array
 is found out only then, among its referrers: no recording keeps a list of what it holds.
+
+How it is known that a value is held: a tensor's array is a view of a buffer, and NumPy lets a view
+of a view refer to the buffer. So who refers to the array is a recording, and who refers to the
+buffer is an array that was given out. Two reference counts tell them apart.
 """
 
 from __future__ import annotations
@@ -46,7 +50,8 @@ class ReadOnly(np.ndarray[Any, Any]):
 
 def read_only(node: Node) -> ReadOnly:
     """The value of a node as a view that says, when it is written to, what holds it."""
-    view: ReadOnly = node.array.view(ReadOnly)
+    # Behind a plain view: one of the array itself would look like a recording that refers to it.
+    view: ReadOnly = node.array.view().view(ReadOnly)
     view._node = weakref.ref(node)
     view.flags.writeable = False
     return view
@@ -64,7 +69,12 @@ def refuse(node: Node | None) -> NoReturn:
             "x.numpy(), or to x.detach().data"
         )
     holder = None if node is None else _holder(node.array)
-    by = "a recording" if holder is None else _operation(holder)
+    if holder is None:
+        raise ValueError(
+            f"{what} can't be written to: this array was taken while a recording held the value, "
+            "or something else refers to it; take x.data again, or write x.data = array"
+        )
+    by = _operation(holder)
     raise ValueError(
         f"{what} can't be written to: {by} holds its value for the backward pass. Run backward() "
         "first, without retain_graph, or drop what was computed from it. To replace the value and "

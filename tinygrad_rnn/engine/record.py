@@ -14,8 +14,8 @@ import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import _GeneratorContextManager, contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -69,9 +69,8 @@ class Label:
 
     counts: how many nodes each line made in this step.
 
-    What is made while a node is differentiated has that node's step, loop and scopes, and also
-    origin: the node's place, and the argument slot (or "sum"),
-    site: the node's site.
+    origin, site: of what is made while a node is differentiated. It has that node's step, loop and
+        scopes, its site, and as origin the node's place and the argument slot, or "sum".
     """
 
     __slots__ = ("step", "loop", "scope", "origin", "site", "counts")
@@ -121,14 +120,24 @@ recorder = _Recorder()
 
 
 @contextmanager
-def no_grad() -> Iterator[None]:
-    """Record nothing in the block, or in the decorated function. Nests; a setting per thread."""
-    before = recorder.enabled
-    recorder.enabled = False
+def _setting(name: str, value: bool) -> Iterator[None]:
+    """The recorder of this thread with a setting, in the block or in the decorated function."""
+    before = getattr(recorder, name)
+    setattr(recorder, name, value)
     try:
         yield
     finally:
-        recorder.enabled = before
+        setattr(recorder, name, before)
+
+
+def no_grad() -> _GeneratorContextManager[None]:
+    """Record nothing in the block, or in the decorated function. Nests; a setting per thread."""
+    return _setting("enabled", False)
+
+
+def recording() -> _GeneratorContextManager[None]:
+    """Record in the block, also where it stands inside `no_grad`."""
+    return _setting("enabled", True)
 
 
 @contextmanager
@@ -157,18 +166,12 @@ def check_readable(what: str) -> None:
         )
 
 
-@contextmanager
-def trace_errors() -> Iterator[None]:
+def trace_errors() -> _GeneratorContextManager[None]:
     """In the block, a backward pass in which a nan or inf begins is a FloatingPointError.
 
     It names the primitive, the time step, the scope and the line. Costs a look at every term.
     """
-    before = recorder.tracing
-    recorder.tracing = True
-    try:
-        yield
-    finally:
-        recorder.tracing = before
+    return _setting("tracing", True)
 
 
 @contextmanager
@@ -192,6 +195,12 @@ def steps(*sequences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     """
     if not sequences:
         raise TypeError("steps: which sequence? Write steps(xs)")
+    for xs in sequences:
+        if isinstance(xs, int):
+            raise TypeError(f"steps: {xs} is no sequence; write steps(range({xs}))")
+    lengths = dict.fromkeys(len(xs) for xs in sequences if isinstance(xs, Sized))
+    if len(lengths) > 1:
+        raise ValueError(f"steps: the sequences have {' and '.join(map(str, lengths))} elements")
     scopes = recorder.label.scope
     loop = next(_loops)
     rows = zip(*sequences, strict=True)
@@ -223,6 +232,7 @@ class Node:
     hooks: called with the node and its complete adjoint; what is not None replaces the adjoint.
     number: newer nodes have larger ones.
     label, site, ordinal: when it was made, by which call, as which of the nodes of its line.
+    lent: whether the value has been given out as an array that can be written to.
     cut: for a detached copy, a weak reference to what it is a copy of; unset for all others.
     """
 
@@ -238,6 +248,7 @@ class Node:
         "label",
         "site",
         "ordinal",
+        "lent",
         "cut",
         "__weakref__",
     )
@@ -253,6 +264,7 @@ class Node:
     label: Label
     site: Site
     ordinal: int
+    lent: bool
     cut: weakref.ref[Node]
 
     def apply(self, primitive: Primitive, inputs: tuple[Any, ...], attributes: Any) -> Any:
@@ -338,6 +350,7 @@ def released(node: Node) -> str:
     when = f" of time step {node.step}" if node.step is not None else ""
     return (
         "the graph was released by an earlier backward pass; the first released node is "
-        f"{made}{when}. To go through a graph twice, pass retain_graph=True the first time. "
-        "To carry a state into the next chunk, cut it off first: state = state.detach()"
+        f"{made}{when}. To go through a graph twice, pass retain_graph=True the first time; to draw "
+        "or study it, do so before. To carry a state into the next chunk, cut it off first: "
+        "state = state.detach()"
     )

@@ -77,9 +77,14 @@ def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
     attributes = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     count = len(parameters) - len(attributes)
+    arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
     @wraps(function)
     def call(*inputs: Any, **given: Any) -> Any:
+        if given:
+            named = [name for name in arguments[len(inputs) :] if name in given]
+            inputs = (*inputs, *(given.pop(name) for name in named))
+            given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
         if len(inputs) > count and not variadic:
             if len(inputs) > len(parameters):
                 raise TypeError(
@@ -166,7 +171,7 @@ def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     return y if keepdims else y.squeeze(axis)
 
 
-_LOWEST = {np.dtype(t): np.finfo(t).min for t in (np.float16, np.float32, np.float64)}
+_LOWEST = {np.dtype(t): np.finfo(t).min for t in (np.half, np.single, np.double, np.longdouble)}
 
 
 def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
@@ -181,32 +186,46 @@ def _floating(x: Any) -> Any:
 
 
 @primitive
-def cross_entropy(z: Any, classes: Any, *, reduction: str = "mean") -> Any:
+def cross_entropy(
+    z: Any, classes: Any, *, reduction: str = "mean", ignore_index: int | None = None
+) -> Any:
     """The loss −log softmax(z)[class], in nats.
 
     z: (…, K) logits, that is, unnormalised log-probabilities.
     classes: (…) integers in 0 … K−1.
     reduction: "mean" or "sum" over all of them, or "none": (…).
+    ignore_index: the class, which may be outside 0 … K−1, of what has no part in the loss: it
+        leaves sum and mean, and alone it is 0. Its logits are not read, and may be nan.
 
     The derivative with respect to the logits is softmax(z) − one_hot(classes). An IndexError names
-    a class outside 0 … K−1, and its place.
+    a class outside 0 … K−1, and its place. A mean over nothing but ignored classes is a ValueError.
     """
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction={reduction!r}; it is 'mean', 'sum' or 'none'")
     if z.shape[:-1] != classes.shape or not z.ndim:
         raise ValueError(f"logits {z.shape} want classes {z.shape[:-1]}, not {classes.shape}")
     if z.dtype == np.float16:  # the sum of many would overflow
-        single = cross_entropy(z.astype(np.float32), classes, reduction=reduction)
+        z = z.astype(np.float32)
+        single = cross_entropy(z, classes, reduction=reduction, ignore_index=ignore_index)
         return np.asarray(single).astype(np.float16)
+    if ignore_index is not None:
+        counted = classes != ignore_index
+        z, classes = np.where(counted[..., None], z, 0.0), np.where(counted, classes, 0)
     classes = check_range("class", classes, z.shape[-1])
     rows = z.reshape(-1, z.shape[-1])
     shifted = rows - np.maximum.reduce(rows, axis=1, keepdims=True)
     losses = np.log(np.add.reduce(np.exp(shifted), axis=1))
     losses -= shifted.take(np.arange(0, rows.size, rows.shape[1]) + classes.reshape(-1))
+    count = len(losses)
+    if ignore_index is not None:
+        losses *= counted.reshape(-1)
+        count = int(np.count_nonzero(counted))
+        if reduction == "mean" and losses.size and not count:
+            raise ValueError(f"all classes are {ignore_index}, which is ignored: there is no mean")
     if reduction == "none":
         return losses.reshape(classes.shape)
     total = np.add.reduce(losses)
-    return total if reduction == "sum" else total / len(losses)
+    return total if reduction == "sum" else total / count
 
 
 def check_range(what: str, x: Any, size: int) -> Any:
@@ -282,8 +301,9 @@ def scatter(g: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]
 def _add_rows(out: Any, rows: Any, g: Any) -> None:
     """`np.add.at(out, rows, g)`, by sorting the rows: up to 5 times as fast."""
     if rows.size:
-        order = np.argsort(rows % len(out), kind="stable")
-        rows = rows[order] % len(out)
+        rows = rows.astype(np.intp) % len(out)
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
         first = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
         out[rows[first]] = np.add.reduceat(g[order], first)
 
@@ -351,6 +371,8 @@ rule(np.multiply, lambda g, y, a, b: g * b,
                   lambda g, y, a, b: g * a)
 rule(np.divide,   lambda g, y, a, b: g / b,
                   lambda g, y, a, b: -g * y / b)
+rule(np.matmul,   lambda g, y, a, b: times_transposed(g, y, a, b),
+                  lambda g, y, a, b: transposed_times(g, y, a, b))
 rule(np.power,    lambda g, y, a, b: g * slope_of_power(a, b),
                   lambda g, y, a, b: g * y * np.log(np.where(a == 0, 1.0, a)))
 rule(np.maximum,  lambda g, y, a, b: share(g, a < b, a == b),
@@ -396,16 +418,15 @@ rule(np.min,  lambda g, y, x, axis=None, keepdims=False: at_extremum(g, y, x, ax
 rule(np.cumsum, lambda g, y, x, axis=None: np.reshape(
                     np.flip(np.cumsum(np.flip(g, axis or 0), axis=axis or 0), axis or 0), x.shape))
 primitive_of(np.mean).function = mean
+primitive_of(np.matmul).function = matmul
 
 rule(softmax,     lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepdims=True)))
 rule(log_softmax, lambda g, y, x, axis=-1: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
 rule(logsumexp,   lambda g, y, x, axis=None, keepdims=False:
                       expand(g, x, axis, keepdims)
                       * np.exp(x - expand(np.where(y == -np.inf, 0.0, y), x, axis, keepdims)))
-rule(cross_entropy, lambda g, y, z, classes, reduction="mean":
-                        (softmax(z) - (classes[..., None] == np.arange(z.shape[-1])))
-                        * np.reshape(g / classes.size if reduction == "mean" else g,
-                                     g.shape + (1,) * (z.ndim - y.ndim)),
+rule(cross_entropy, lambda g, y, z, classes, reduction="mean", ignore_index=None:
+                        to_logits(g, y, z, classes, reduction, ignore_index),
                     None)
 
 # ------------------------------------------------------------------------------------------- shapes
@@ -508,16 +529,33 @@ def transposed_times(g: Any, y: Any, a: Any, b: Any) -> Any:
     return a.mT @ g
 
 
-rule(np.matmul, times_transposed, transposed_times)
-primitive_of(np.matmul).function = matmul
+def take_many(*functions: Callable[..., Any]) -> None:
+    """Enter primitives whose rules work row by row: they take many g at once, stacked in front."""
+    for function in functions:
+        primitives[function].many = True
 
-# Whose rules work row by row, so that they take a stack of many g, with one more axis in front.
-for entry in [primitives[function] for function in primitives if isinstance(function, np.ufunc)]:
-    entry.many = True
-for function in (np.sum, np.mean, np.max, np.min, np.clip, np.where, np.broadcast_to, np.reshape,
-                 np.ravel, np.squeeze, np.expand_dims, add_n, astype, sigmoid, relu, softplus,
-                 cross_entropy):  # fmt: skip
-    primitives[function].many = True
+
+take_many(*(function for function in primitives if isinstance(function, np.ufunc)))
+take_many(np.sum, np.mean, np.max, np.min, np.clip, np.where, np.broadcast_to, np.reshape, np.ravel,
+          np.squeeze, np.expand_dims, add_n, astype, sigmoid, relu, softplus,
+          cross_entropy)  # fmt: skip
+
+
+def to_logits(
+    g: Any, y: Any, z: Any, classes: Any, reduction: str, ignore_index: int | None
+) -> Any:
+    """dL/dz of the cross-entropy: g (softmax(z) − one_hot(classes)), and 0 where it is ignored."""
+    count = classes.size
+    if ignore_index is not None:
+        counted = classes != ignore_index
+        count = int(np.count_nonzero(counted))
+        z = np.where(counted[..., None], z, 0.0)
+    slope = softmax(z) - (classes[..., None] == np.arange(z.shape[-1]))
+    if ignore_index is not None:
+        slope = np.where(counted[..., None], slope, 0.0)
+    if reduction == "mean":
+        g = g / count
+    return slope * np.reshape(g, g.shape + (1,) * (z.ndim - y.ndim))
 
 
 def einsum_of_others(slot: int, g: Any, xs: tuple[Any, ...], subscripts: str) -> Any:
@@ -554,5 +592,5 @@ def part(g: Any, slot: int, xs: tuple[Any, ...], axis: int | None) -> Any:
 def looked_up(g: Any, table: Any, ids: Any) -> Any:
     """dL/d(table): each row of g added to the row of the table that it was looked up from."""
     if isinstance(g, np.ndarray):
-        return Product(ids.reshape(-1), g.reshape(ids.size, table.shape[1]), table.shape)
+        return Product(ids.flatten(), g.reshape(ids.size, table.shape[1]), table.shape)
     return scatter(g, ids, index=LOOKUP, shape=table.shape)

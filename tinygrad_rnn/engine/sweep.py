@@ -47,6 +47,8 @@ def adjoints(
     many: seeds and adjoints have one more axis in front, of equal length: as many sweeps in one.
     stop: nodes that nothing flows through, as if they were leaves.
     itemised: the terms that arrive at its keys are appended to its lists, newest reader first.
+
+    Hooks run in a sweep for a loss, and not where the sweep is for study: with many or itemised.
     """
     if not record:
         check_readable("a backward pass that is not recorded")
@@ -76,8 +78,12 @@ def adjoints(
             g = terms[0]
             if len(terms) > 1 or isinstance(g, Product):
                 g = total(terms)
-        if node.hooks:
-            g = _hooked(node, g, many)
+        if tracing:
+            _trace(g, terms, node)
+        if node.hooks and not many and itemised is None:
+            for hook in node.hooks:
+                changed = hook(node, g)
+                g = g if changed is None else changed
             if targets is None and retained in node.hooks:
                 found[node] = g
         primitive = node.primitive
@@ -86,25 +92,28 @@ def adjoints(
         if primitive is None or node in stop:
             continue
         inputs = node.inputs or ()
+        passed = False
         for slot, x in enumerate(inputs):
-            if not isinstance(x, Node) or not x.requires_grad:
+            if not isinstance(x, Node) or not x.requires_grad or primitive.vjps[slot] is None:
                 continue
             if useful is not None and x not in useful:
                 continue
+            passed = True
             if record:
+                _check_values(node)
                 with differentiating(node, slot):
                     term = pull_back(g, node, slot, node, inputs)
             else:
                 term = pull_back(g, node, slot, node.array, node.arguments, many)
             if tracing:
-                _trace(term, g, node, slot)
+                _trace(term, [g], node, slot)
             if itemised is not None and x in itemised:
                 itemised[x].append((node, slot, term))
             arrived = pending[x]
             arrived.append(term)
             if len(arrived) == SUM_AFTER and not record:
                 arrived[:] = [total(arrived)]
-        if not retain:
+        if passed and not retain:
             node.inputs, node.arguments = None, ()
     return found
 
@@ -170,29 +179,39 @@ def unbroadcast(term: Any, shape: tuple[int, ...], dtype: Any, kept: int = 0) ->
     return term if term.dtype == dtype else astype(term, dtype=dtype)
 
 
-def _hooked(node: Node, g: Any, many: bool) -> Any:
-    """What the hooks of a node make of its complete adjoint."""
-    if many:
-        return np.stack([_hooked(node, row, many=False) for row in g])
-    for hook in node.hooks or ():
-        changed = hook(node, g)
-        g = g if changed is None else changed
-    return g
+def _check_values(node: Node) -> None:
+    """A RuntimeError if a tensor has another value now than when a node was computed from it.
+
+    A recorded pass is computed from tensors, and so from the values that they have now.
+    """
+    for x, array in zip(node.inputs or (), node.arguments, strict=True):
+        if isinstance(x, Node) and x.array is not array and not np.array_equal(x.array, array):
+            made = node.primitive.name if node.primitive else ""
+            name = getattr(x, "name", None)
+            raise RuntimeError(
+                f"{name or 'a tensor'} was given another value after {made} had been computed from "
+                "it, so a gradient of the gradient would mix the two; differentiate first"
+            )
 
 
-def _trace(term: Any, g: Any, node: Node, slot: int) -> None:
-    """A FloatingPointError if this term is the first that is not finite."""
-    arrays = [x.array if isinstance(x, Node) else worked_out(x) for x in (term, g)]
-    if np.isfinite(arrays[0]).all() or not np.isfinite(arrays[1]).all():
-        return
-    made = node.primitive.name if node.primitive else "a leaf"
-    when = f" at time step {node.step}" if node.step is not None else ""
-    scope = f" in {'.'.join(node.scope)}" if node.scope else ""
-    file, line = node.site.line
-    raise FloatingPointError(
-        f"the derivative of {made} for argument {slot}{when}{scope} is not finite, though the "
-        f"gradient that came in is; recorded at {file}:{line}"
-    )
+def _trace(new: Any, old: list[Any], node: Node, slot: int | None = None) -> None:
+    """A FloatingPointError if an adjoint or a term is not finite, though what it is made of is."""
+    if all(_finite(x) for x in old) and not _finite(new):
+        made = node.primitive.name if node.primitive else getattr(node, "name", None) or "a leaf"
+        when = f" at time step {node.step}" if node.step is not None else ""
+        scope = f" in {'.'.join(node.scope)}" if node.scope else ""
+        file, line = node.site.line
+        what = "the sum of the terms of the gradient of"
+        if slot is not None:
+            what = f"the derivative for argument {slot} of"
+        raise FloatingPointError(
+            f"{what} {made}{when}{scope} is not finite, though what came in is; recorded at "
+            f"{file}:{line}"
+        )
+
+
+def _finite(x: Any) -> bool:
+    return bool(np.isfinite(x.array if isinstance(x, Node) else worked_out(x)).all())
 
 
 def depending_on(targets: set[Node], nodes: list[Node]) -> set[Node]:

@@ -57,7 +57,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     wanted = foreign = False
     for x in inputs:
         if isinstance(x, Node):
-            arrays.append(x.array)
+            arrays.append(_private(x) if x.lent else x.array)
             wanted = wanted or x.requires_grad
         elif type(x) in _NUMBERS:
             arrays.append(x)
@@ -70,11 +70,13 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
         raise _explained(error, primitive.name, inputs) from None
     if type(value) is not np.ndarray:
         value = np.asarray(value)
+    if value.base is not None and _is_view_of_leaf(value, inputs):
+        value = value.copy()  # a leaf may be written to when its recording is released
     wanted = wanted and bool(primitive.vjps)
     # A backward pass is recorded whole, or it would look different where the state is data.
     if not (recorder.enabled and (wanted or recorder.label.origin is not None)):
         if recorder.whole is None:
-            return from_array(value.view() if value.base is None else own(value), depth=4)
+            return from_array(value if value.base is None else own(value), depth=4)
         wanted = False
     if foreign:
         pairs = zip(inputs, arrays, strict=True)
@@ -87,6 +89,7 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     out.arguments = arrays
     out.attributes = attributes
     out.hooks = None
+    out.lent = False
     out.grad = None
     out._name = None
     stamp(out, 3)  # the caller, seen from `stamp`: behind this function and the operator
@@ -98,16 +101,30 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
 def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3) -> Tensor:
     """A tensor around an array, not copied, with no history and no gradient wanted."""
     out: Tensor = _new(Tensor)
-    out.array = array
+    out.array = array if array.base is not None else array.view()  # as `own` says
     out.requires_grad = False
     out.primitive = None
     out.inputs = out.arguments = ()
     out.attributes = _NONE
     out.hooks = None
+    out.lent = False
     out.grad = None
     out._name = name
     stamp(out, depth)
     return out
+
+
+def _private(x: Node) -> Any:
+    """The value of a tensor that was given out: a copy, if somebody still can write to it."""
+    if sys.getrefcount(x.array.base) > 2:  # the value's own reference and that of the call are two
+        return x.array.copy()
+    x.lent = False
+    return x.array
+
+
+def _is_view_of_leaf(value: Any, inputs: tuple[Any, ...]) -> bool:
+    leaves = (x for x in inputs if isinstance(x, Node) and x.primitive is None)
+    return any(np.may_share_memory(value, x.array) for x in leaves)
 
 
 def _operator(function: Callable[..., Any]) -> tuple[Any, Any]:
@@ -129,6 +146,7 @@ def _method(function: Callable[..., Any]) -> Any:
     def method(self: Tensor) -> Tensor:
         return apply(entry, (self,), _NONE)
 
+    method.__name__ = method.__qualname__ = entry.name
     method.__doc__ = f"`np.{entry.name}`, elementwise."
     return method
 
@@ -139,6 +157,7 @@ def _reduction(function: Callable[..., Any]) -> Any:
     def method(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
         return apply(entry, (self,), {"axis": axis, "keepdims": keepdims})
 
+    method.__name__ = method.__qualname__ = entry.name
     method.__doc__ = f"`np.{entry.name}` over all axes, an axis or a tuple of axes."
     return method
 
@@ -175,6 +194,7 @@ class Tensor(Node):
         self.inputs = self.arguments = ()
         self.attributes = _NONE
         self.hooks = None
+        self.lent = False
         self.grad = None
         self._name = _named(name)
         stamp(self, 2)
@@ -186,14 +206,16 @@ class Tensor(Node):
         """The value, not copied. It can be written to, unless it was computed or is recorded.
 
         What a recording holds is read-only until the recording is released or dropped, so that a
-        gradient never belongs to other values than the loss; who writes to it is told by a
-        ValueError which operation holds it. `x.data = array` works at any time for a leaf: it takes
-        a copy, and recordings keep the old value.
+        gradient never belongs to other values than the loss; who assigns to it is told by a
+        ValueError which operation holds it. If an array that was taken before is still there, the
+        recording takes a copy for itself. `x.data = array` works at any time for a leaf: it takes a
+        copy, and recordings keep the old value.
         """
         check_readable("x.data")
         # Our own reference and that of the call are two; a third is in some node's arguments.
         if self.primitive is not None or sys.getrefcount(self.array) > 2:
             return read_only(self)
+        self.lent = True
         return self.array.view()
 
     @data.setter
@@ -208,6 +230,7 @@ class Tensor(Node):
         if self.primitive is not None:
             raise ValueError(f"data: {_what(self)} was computed; detach() it to give it a value")
         self.array = own(new)
+        self.lent = False
 
     shape = property(lambda self: self.array.shape, doc="The length of each axis.")
     ndim = property(lambda self: self.array.ndim, doc="The number of axes.")
@@ -317,7 +340,7 @@ class Tensor(Node):
         """
         create_graph = create_graph or recorder.whole is not None
         found = adjoints(
-            [self], [seed(self, gradient, create_graph)],
+            [self], [seed(self, gradient, create_graph, keyword="gradient")],
             record=create_graph, retain=retain_graph or create_graph,
         )  # fmt: skip
         for leaf, g in found.items():
@@ -333,7 +356,7 @@ class Tensor(Node):
             self.hooks = [*(self.hooks or ()), retained]
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> None:
-        """Call hook(dL/d(this)) once in each pass, with the sum of all terms.
+        """Call hook(dL/d(this)) once in each pass for a loss, with the sum of all terms.
 
         What it returns, if not None, takes the place of that gradient. Keep no reference to this
         tensor in the hook, or the recording lives until the garbage collector finds it.
@@ -341,11 +364,13 @@ class Tensor(Node):
 
         def call(node: Node, g: Any) -> Any:
             changed = hook(g if isinstance(g, Tensor) else from_array(own(g)))
-            if changed is None or isinstance(g, Tensor):
-                return changed
+            if changed is None:
+                return None
             array = as_array(changed)
             if array.shape != g.shape:
                 raise ValueError(f"hook: a gradient of shape {g.shape} became {array.shape}")
+            if isinstance(g, Tensor):
+                return changed if isinstance(changed, Tensor) else from_array(own(array))
             return array.astype(g.dtype, copy=False)
 
         if not self.requires_grad:
@@ -359,10 +384,17 @@ class Tensor(Node):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         if method != "__call__" or ufunc not in primitives:
-            raise TypeError(f"np.{name} is not a primitive: no rule for it is known")
+            raise TypeError(
+                f"np.{name} is not a primitive: no rule for it is known. Compute it from x.numpy() "
+                "without recording, or give it a rule, as CONTRIBUTING.md says"
+            )
         if keywords:
-            remedy = "; to change a value, write x.data = array" if "out" in keywords else ""
-            raise TypeError(f"np.{name} of tensors does not take {', '.join(keywords)}={remedy}")
+            if any(isinstance(out, np.ndarray) for out in keywords.get("out") or ()):
+                raise TypeError(
+                    f"np.{name}: an array does not take a tensor in place; write the tensor's "
+                    "value, as in p.data -= lr * p.grad.data"
+                )
+            raise TypeError(f"np.{name} of tensors does not take {', '.join(keywords)}=")
         return apply(primitives[ufunc], inputs, _NONE)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -396,6 +428,12 @@ class Tensor(Node):
         if not out.requires_grad:
             out._name = self.name  # a row of the data x is called x
         return out
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            f"{_what(self)} is not written to by index; write x.data[…] = …, or compute a new "
+            "tensor with np.where"
+        )
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, _COMPARABLE):
@@ -548,27 +586,36 @@ def _explained(error: Exception, name: str, inputs: Iterable[Any]) -> Exception:
 # ---------------------------------------------------------------------------------------- gradients
 
 
-def seed(output: Tensor, gradient: Any, record: bool, keyword: str = "gradient") -> Any:
-    """dL/d(output) as the sweep wants it: an array, or a tensor if the sweep is to be recorded."""
+def seed(
+    output: Any, gradient: Any = None, record: bool = False, function: str = "backward",
+    keyword: str = "",
+) -> Any:  # fmt: skip
+    """dL/d(output) as the sweep wants it: an array, or a tensor if the sweep is to be recorded.
+
+    function, keyword: who asks, and what `gradient` is called there, for the messages.
+    """
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{function}: {type(output).__name__} is not a tensor")
+    what = f"the tensor {output.name!r}" if output.name else "the tensor"
     if not output.requires_grad:
         raise RuntimeError(
-            f"differentiate: {_what(output)} was computed from nothing that requires_grad, "
-            "so there is nothing to differentiate"
+            f"{function}: {what} was computed from nothing that requires_grad, so there is nothing "
+            "to differentiate"
         )
     if gradient is None:
         if output.size != 1:
+            remedy = f", or say what dL/d(this) is with {keyword}=" if keyword else ""
             raise ValueError(
-                f"differentiate: {_what(output)} has shape {output.shape}, not one element: "
-                f"sum it up, or say what dL/d(this) is with {keyword}="
+                f"{function}: {what} has shape {output.shape}, not one element: sum it up{remedy}"
             )
         gradient = np.ones(output.shape, output.dtype)
     array = as_array(gradient)
     if array.shape != output.shape:
         raise ValueError(
-            f"differentiate: {keyword} has shape {array.shape}, {_what(output)} has {output.shape}"
+            f"{function}: {keyword} has shape {array.shape}, {what} has {output.shape}"
         )
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"differentiate: {keyword} is {array.dtype}; it should be real")
+        raise TypeError(f"{function}: {keyword} is {array.dtype}; it should be real")
     if record and isinstance(gradient, Tensor):
         return gradient if gradient.dtype == output.dtype else gradient.astype(output.dtype)
     array = array.astype(output.dtype)

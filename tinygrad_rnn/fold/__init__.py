@@ -34,6 +34,13 @@ def fold(root: Node | Sequence[Node]) -> FoldedGraph:
         if not isinstance(node, Node):
             raise TypeError(f"fold: {type(node).__name__} is not a tensor")
     lines = Lines(roots)
+    try:
+        return _folded(lines, roots)
+    finally:
+        lines.forget()
+
+
+def _folded(lines: Lines, roots: list[Any]) -> FoldedGraph:
     check_alike(lines)
     numbers: dict[Any, int] = {}
     folded: dict[Line, FoldedNode] = {}
@@ -57,8 +64,8 @@ def fold(root: Node | Sequence[Node]) -> FoldedGraph:
     for line in folded:
         edges += _shared_edges(lines, line, folded) if line.shared else _edges(line, folded)
     inside = [(e.source, e.target, 1) for e in edges if e.lag == 0 or e.steps is None]
-    for node, row in heights(folded.values(), inside).items():
-        node.row = row
+    for made, row in heights(folded.values(), inside).items():
+        made.row = row
     where = [lines.of[node] for node in roots]
     for line in folded:
         line.runs.clear()  # a line that reads itself would keep the recording

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ..engine.record import Node
 
 
@@ -99,7 +101,7 @@ class FoldedEdge:
         return -self.offset
 
     def source_step(self, t: int | None) -> int | None:
-        """The step that is read in step t."""
+        """The step that is read in step t, or by the t-th of the slots of a shared reader."""
         if self.sign is None or self.offset is None:
             return None
         return self.sign * (t or 0) + self.offset
@@ -109,7 +111,8 @@ class FoldedEdge:
 class FoldedGraph:
     """A recording as its loop: folded nodes, oldest first, and edges by readers and slots.
 
-    Two are equal if they are the same loop, whatever the number of steps and the sizes of arrays.
+    Two are equal if they are the same loop, whatever the number of steps, the sizes of arrays and
+    the values of data. Numbers that are written in the code count.
     Printed: the loop body, a line for each node.
 
     roots: what was folded, each with its step.
@@ -136,16 +139,18 @@ class FoldedGraph:
 
         It is built from the folded nodes and edges; of the recorded nodes, only values are taken.
         """
-        reads = self.inputs()
+        reads: dict[tuple[FoldedNode, int | None], list[FoldedEdge]] = {}
+        for edge in self.edges:
+            for t in edge.steps if edge.steps is not None else (None,):
+                reads.setdefault((edge.target, t), []).append(edge)
         made: dict[tuple[FoldedNode, int | None], Unfolded] = {}
         copies: dict[Any, Unfolded] = {}
         order: list[Unfolded] = []
         waiting = list(reversed(self.roots))
         while waiting:  # depth first, without recursion
             node, t = waiting[-1]
-            edges = [e for e in reads[node] if e.steps is None or t in e.steps]
             wanted = [(e, i, e.source_step(i if e.steps is None else t))
-                      for e in edges for i in range(e.count)]  # fmt: skip
+                      for e in reads.get((node, t), ()) for i in range(e.count)]  # fmt: skip
             missing = [(e.source, at) for e, _, at in wanted if (e.source, at) not in made]
             if missing and (node, t) not in made:
                 waiting.extend(reversed(missing))
@@ -185,10 +190,15 @@ class FoldedGraph:
             name = getattr(node.node, "name", None)
             title = number[node] + (f" {name}" if name else "")
             when = "shared" if node.steps is None else f"t = {run(node.steps)}"
-            words = [_reading(edge, number) for edge in reads[node]]
-            words += [f"{key}={value}" for key, value in node.attributes.items()]
+            words: dict[int, list[str]] = {}
+            for edge in reads[node]:
+                words.setdefault(edge.slot, []).append(_reading(edge, number))
+            for slot, by_step in node.constants.items():
+                words.setdefault(slot, []).append(_constant(by_step))
+            arguments = [" | ".join(words[slot]) for slot in sorted(words)]
+            arguments += [f"{key}={value}" for key, value in node.attributes.items()]
             kind = "parameter" if node.node.requires_grad else "data"
-            made = f"{node.op}({', '.join(words)})" if node.op else kind
+            made = f"{node.op}({', '.join(arguments)})" if node.op else kind
             lines.append(f"{when:>10}  {title} = {made}")
         return "\n".join(lines)
 
@@ -240,7 +250,28 @@ def _reading(edge: FoldedEdge, number: dict[FoldedNode, str]) -> str:
     cut = " detached" if edge.cuts else ""
     if edge.steps is None or edge.steps == edge.target.steps:
         return f"{source}{index}{cut}"
-    return f"{source}{index}{cut} if t = {run(edge.steps)}"
+    return f"{source}{index}{cut} for t = {run(edge.steps)}"
+
+
+def _constant(by_step: dict[int | None, Any]) -> str:
+    """What is no node, in words: its value, if it is one number, or its shape."""
+    values = list(by_step.values())
+    shape = getattr(values[0], "shape", ())
+    if shape:
+        return f"array({', '.join(map(str, shape))})"
+    return str(values[0]) if all(value == values[0] for value in values) else "number"
+
+
+def _kind(by_step: dict[int | None, Any], node: Node) -> Any:
+    """What counts of a constant: the value of a number that stays, the kind of an array.
+
+    A number in a backward pass may be the length of something.
+    """
+    values = [np.asarray(value) for value in by_step.values()]
+    written = not values[0].ndim and node.label.origin is None
+    if written and all(value == values[0] for value in values):
+        return values[0].item()
+    return values[0].dtype.kind, values[0].ndim
 
 
 def _canonical(graph: FoldedGraph) -> Any:
@@ -274,7 +305,13 @@ def _canonical(graph: FoldedGraph) -> Any:
             node.op,
             node.loop,
             span(node),
-            {k: seen_from_end(v, node.loop) for k, v in node.attributes.items() if k != "shape"},
+            node.op is None and node.node.requires_grad,
+            {
+                k: len(v) if k == "shape" else seen_from_end(v, node.loop)
+                for k, v in node.attributes.items()
+                if v is not None
+            },
+            {slot: _kind(by_step, node.node) for slot, by_step in node.constants.items()},
         )
         for node in graph.nodes
     ]
@@ -288,7 +325,8 @@ def _canonical(graph: FoldedGraph) -> Any:
             where = from_end(e.offset or 0, e.source.loop)
         elif e.sign == -1:
             where = (e.offset or 0) - ends[e.source.loop][-1]
-        edge = (number[e.source], number[e.target], e.slot, e.sign, where, bool(e.cuts))
+        cut = min((t for t in e.cuts if t is not None), default=None)  # the first of them
+        edge = (number[e.source], number[e.target], e.slot, e.sign, where, cut, len(e.cuts) > 0)
         if edge not in edges:  # as where a way is taken again after each cut
             edges.append(edge)
     return nodes, edges, [(number[node], node.shared) for node, _ in graph.roots]

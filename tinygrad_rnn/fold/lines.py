@@ -88,9 +88,12 @@ class Lines:
             for alike in _alike(nodes):
                 self._add(None if None in alike else place.loop, alike)
         unlabelled: dict[Any, dict[int | None, Node]] = {}
+        met: dict[Any, int] = {}
         for node, (line, step) in outside.items():
-            unlabelled.setdefault((line, node.primitive), {})[step] = node
-        for (line, _), nodes in unlabelled.items():
+            here = (line, node.primitive, step)
+            met[here] = met.get(here, 0) + 1  # two passes over a graph make two lines
+            unlabelled.setdefault((line, node.primitive, met[here]), {})[step] = node
+        for (line, *_), nodes in unlabelled.items():
             self._add(line[0] if isinstance(line[0], tuple) else line, nodes)
         self.lines.sort(key=lambda line: min(node.number for node in line.nodes.values()))
         for line in self.lines:
@@ -103,6 +106,11 @@ class Lines:
         for step, node in nodes.items():
             self.of[node] = (line, step)
 
+    def forget(self) -> None:
+        """Drop what refers to each other in a circle, which reference counts would not free."""
+        for line in self.lines:
+            line.runs = {}
+
     def reading(self, x: Any) -> tuple[Line | None, int | None, Node | None]:
         """What an input comes from: line and step, and the copy of it, if it was detached."""
         if not isinstance(x, Node):
@@ -110,14 +118,17 @@ class Lines:
         return *self.of[self.cuts.get(x, x)], x if x in self.cuts else None
 
     def _runs(self, line: Line) -> dict[int, list[Run]]:
-        """By slots: at lags, mirrored, or always one step, whichever takes the fewest runs."""
+        """By slots: at lags, or mirrored, or always one step, whichever takes the fewest runs."""
         slots: dict[int, list[Any]] = {}
         for t, node in line.nodes.items():
             for slot, x in enumerate(node.inputs or ()):
                 slots.setdefault(slot, []).append((t, *self.reading(x)))
         found = {}
         for slot, readings in slots.items():
-            runs = found[slot] = min((_split(readings, sign) for sign in (1, -1, 0)), key=len)
+            runs = _split(readings, sign=1)
+            if len(runs) > 2:  # not a beginning and the rest
+                runs = min([runs, _split(readings, sign=-1), _split(readings, sign=0)], key=len)
+            found[slot] = runs
             for run in runs if len(runs) > 1 else ():
                 # A loop that begins with another's last state reads step T, not T − 1 steps before.
                 single = run.first == run.last and run.source and run.source.loop != line.loop
@@ -174,7 +185,7 @@ def attributes_of(line: Line) -> dict[str, Any]:
     if line.shared:
         return dict(line.main.attributes)
     found = {}
-    for name in line.main.attributes:
+    for name in dict.fromkeys(name for node in line.nodes.values() for name in node.attributes):
         try:
             found[name] = _moving({t or 0: x.attributes.get(name) for t, x in line.nodes.items()})
         except Differs as difference:

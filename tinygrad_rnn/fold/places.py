@@ -79,13 +79,13 @@ def group(*roots: Node) -> Places:
             here = (node.place, node.step)
             met[here] = met.get(here, 0) + 1
             key = (node.place, met[here])
-        folded = places.get(key)
-        if folded is None:
-            folded = places[key] = Place(node.place, node.label.loop)
-            graph.nodes.append(folded)
-            graph.inputs[folded] = {}
-        folded.nodes[node.step] = node
-        graph.of[node] = folded
+        place = places.get(key)
+        if place is None:
+            place = places[key] = Place(node.place, node.label.loop)
+            graph.nodes.append(place)
+            graph.inputs[place] = {}
+        place.nodes[node.step] = node
+        graph.of[node] = place
     edges: dict[Hashable, PlaceEdge] = {}
     for node in recorded:
         target = graph.of[node]
@@ -102,8 +102,8 @@ def group(*roots: Node) -> Places:
         for e in edges.values()
         if e.lag == 0 or (e.source.shared and e.target.shared)
     ]
-    for folded, row in heights(graph.nodes, inside).items():
-        folded.row = row
+    for place, row in heights(graph.nodes, inside).items():
+        place.row = row
     return graph
 
 

@@ -1,7 +1,23 @@
 """Networks: modules that hold parameters, and the loop over time."""
 
-from .cells import RNNCell, unroll
-from .layers import Embedding, Linear
+from . import init
+from .cells import GRUCell, LSTMCell, RNNCell, unroll
+from .layers import Dropout, Embedding, LayerNorm, Linear
 from .module import Module
+from .recurrent import GRU, LSTM, RNN
 
-__all__ = ["Embedding", "Linear", "Module", "RNNCell", "unroll"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Dropout",
+    "Embedding",
+    "GRUCell",
+    "LSTMCell",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "RNNCell",
+    "init",
+    "unroll",
+]

@@ -1,1 +1,1 @@
-"""The study of a network on a text: network (what it is and learns), report (what is said), job."""
+"""The study of a network on a text: network (what it is and learns), report and plots, job."""

@@ -27,11 +27,13 @@ from .. import text
 from ..draw import GraphvizNotFound, Picture
 from ..progress import Progress
 from ..tables import columns
-from . import report
+from . import plots, report
 from .network import (
     STEPS,
     STREAMS,
+    EachStep,
     Network,
+    each_step,
     enough_updates,
     four_steps,
     held_out_loss,
@@ -42,7 +44,8 @@ from .network import (
 
 INTERRUPTED = 130
 SAMPLE = 400  # characters
-FILES = PICTURE, DOT, WEIGHTS, REPORT = "unrolled.png", "unrolled.dot", "network.npz", "report.md"
+PICTURE, DOT, WEIGHTS, REPORT = "unrolled.png", "unrolled.dot", "network.npz", "report.md"
+FILES = PICTURE, DOT, "triangles.png", "contributions.png", "decay.png", WEIGHTS, REPORT
 DEFAULT_UPDATES = 2500
 
 
@@ -121,16 +124,22 @@ def run(options: Options) -> int:
         _say(columns(report.gradient_table(four)))
         _say(f"\n{report.verdict(four)}")
 
+        each = each_step(network, corpus)
+        _say("\nWhat each step contributed: the terms of dL/dW, by loss t and use k of W:\n")
+        _say(textwrap.indent(report.terms_as_text(each, "W"), "  "))
+        _say("\n" + report.sentence(report.about_reach(each)))
+        _say(report.sentence(report.about_decay(each)))
+
         found = report.Findings(
             corpus, network, options.seed, len(losses), updates, loss,
-            table, prefix, options.temperature, sample, four,
+            table, prefix, options.temperature, sample, four, each,
         )  # fmt: skip
         with _explained(options.out):
-            remedy = _save(found, options, folder)
-    picture = DOT if remedy else PICTURE
-    if remedy:
-        _say("\n" + report.sentence(f"There is no picture: {remedy}."))
-    _say(f"\nWritten: {options.out / REPORT}, {picture}, {WEIGHTS}")
+            missing = _save(found, options, folder)
+            files = [name for name in FILES if (folder / name).exists() and name != REPORT]
+    for remedy in missing:
+        _say("\n" + report.sentence(remedy))
+    _say(f"\nWritten: {options.out / REPORT}, and beside it\n  {', '.join(files)}")
     if not four.agree():
         print(f"tinygrad-rnn: backward() and by hand: {report.verdict(four)}", file=sys.stderr)
         return 1
@@ -174,17 +183,21 @@ def _train(network: Network, corpus: text.Corpus, updates: int) -> tuple[list[fl
     return losses, False
 
 
-def _save(found: report.Findings, options: Options, folder: Path) -> str:
-    """Write the files. Returns what to do if there is no picture, else nothing."""
-    remedy = _draw(found.four.picture, folder)
-    picture = None if remedy else PICTURE
-    words = report.markdown(found, options.command(), picture, remedy)
+def _save(found: report.Findings, options: Options, folder: Path) -> list[str]:
+    """Write the files. Returns what to do about pictures that are not there, a sentence each."""
+    undrawn = _draw(found.four.picture, folder)
+    unplotted = _plot(found.each, folder)
+    picture = None if undrawn else PICTURE
+    words = report.markdown(found, options.command(), picture, undrawn, unplotted)
     # A command line may hold bytes that are no text; a path of such bytes is in the report.
     (folder / REPORT).write_text(words, encoding="utf-8", errors="replace")
     characters = np.array(found.corpus.vocabulary.characters)
     weights: dict[str, Any] = found.network.arrays()
     np.savez(folder / WEIGHTS, characters=characters, **weights)
-    return remedy
+    missing = [f"There is no picture of the four steps: {undrawn}."] if undrawn else []
+    if unplotted:
+        missing.append(f"There are no pictures of what each step contributed: {unplotted}.")
+    return missing
 
 
 def _draw(picture: Picture, folder: Path) -> str:
@@ -202,6 +215,16 @@ def _draw(picture: Picture, folder: Path) -> str:
         return ""
     picture.save(folder / DOT)
     return remedy
+
+
+def _plot(each: EachStep, folder: Path) -> str:
+    """Save the plots, or return what to do to have them."""
+    try:
+        for name, figure in plots.all_plots(each):
+            figure.savefig(folder / name)
+    except ImportError:
+        return "matplotlib is not installed (pip install matplotlib)"
+    return ""
 
 
 @contextmanager

@@ -5,7 +5,8 @@ The network is written as its equations, in a loop over time steps, with a loss 
     h_t = tanh(x_t V + h_{t-1} W + b_h)        ŷ_t = h_t U + b_y        L = Σ_t L_t
 
 `L.backward()` knows nothing of time, and yet what runs is backpropagation through time: in
-`four_steps` its gradients are compared with the derivation written by hand.
+`four_steps` its gradients are compared with the derivation written by hand, and in `each_step` they
+are taken apart.
 
 Every function here returns what it found. What is said about it is in report.py.
 """
@@ -23,7 +24,7 @@ import numpy.typing as npt
 
 import tinygrad_rnn as tg
 
-from ..bptt import by_hand
+from ..bptt import bound, by_hand, contributions, jacobians, triangle
 from ..draw import Picture
 from ..text import Corpus, Vocabulary, best_k, generate, ngram_loss, walk
 
@@ -35,6 +36,9 @@ LEARNING_RATE = 0.01  # at the first update; it falls to 0 along half a cosine
 LARGEST_GRADIENT = 10.0  # its norm, for the sum of the losses of T steps
 ROUNDS = 15  # a text is read at most so often: a short one would be learned by heart
 EXACT = 1e-12  # how far the two gradients may be apart, in float64
+STRETCH = 24  # steps whose contributions are listed: as many as have room on an axis
+WARM_UP = 50  # characters to read before, so that h_0 is not 0
+ALL_PAIRS = 128  # hidden units up to which the Jacobians between all pairs of states are looked at
 
 
 # ------------------------------------------------------------------------------------ the network
@@ -203,14 +207,9 @@ class FourSteps:
 
 def four_steps(network: Network, corpus: Corpus) -> FourSteps:
     """The first four steps of the held-out text, in float64, by `backward()` and by hand."""
-    network = Network(**{name: a.astype(np.float64) for name, a in network.arrays().items()})
+    network, h = _before_the_held_out_text(network, corpus)
     ids = corpus.held_out[:5, None]  # B = 1
-    h = network.initial_state(1)
-    with tg.no_grad():
-        for c in corpus.train[-50:]:  # what comes before, so that h_0 is not 0
-            h, _ = network.step(network.one_hot([c]), h)
     x, y = network.one_hot(ids[:-1]), tg.tensor(ids[1:], name="y")
-    h = tg.tensor(h, name="h")
 
     L, _ = network.forward(x, y, h)
     picture = tg.draw(L)  # now: backward() releases the recording
@@ -221,3 +220,102 @@ def four_steps(network: Network, corpus: Corpus) -> FourSteps:
     loss, gradients = by_hand.backward(x.data, y.data, h.data, **network.arrays())
     text = corpus.vocabulary.decode(ids[:, 0])
     return FourSteps(text, loss, by_backward, gradients, picture)
+
+
+def _before_the_held_out_text(network: Network, corpus: Corpus) -> tuple[Network, tg.Tensor]:
+    """The network in float64, and its state after the last characters before the held-out text."""
+    network = Network(**{name: a.astype(np.float64) for name, a in network.arrays().items()})
+    h = network.initial_state(1)
+    with tg.no_grad():
+        for c in corpus.train[-WARM_UP:]:
+            h, _ = network.step(network.one_hot([c]), h)
+    return network, tg.tensor(h, name="h")
+
+
+# -------------------------------------------------------------------- the gradient, step by step
+
+
+@dataclass(frozen=True)
+class EachStep:
+    """What each of T steps contributed to the gradients, and how far back in time they reach.
+
+    Step t reads text[t-1], predicts text[t] and has the loss L_t. Index 0 is step 1.
+    """
+
+    text: str  # T + 1 characters
+    warm_up: int  # characters read before
+    losses: Array  # (T,): L_t, in nats
+    terms: dict[str, Array]  # of dL/dU, dL/dW, dL/dV, each (T, T): ‖C[t, k]‖ of loss t and use k
+    contributions: Array  # (T,): the norm of what the use of W in step k contributes to dL/dW
+    gradient: float  # ‖dL/dW‖
+    difference: float  # the largest between a sum of contributions and the gradient by backward()
+    products: dict[int, Array]  # by t − k: the norms ‖∂h_t/∂h_k‖
+    rate: float  # per step, of the straight line fitted to log ‖∂h_t/∂h_k‖ against t − k
+    start: float  # where that line begins, at t − k = 0
+    bound: float  # γ σ_max(W), the most by which one step can multiply a gradient
+
+    def shape(self, name: str) -> str:
+        """Where the terms are that are not 0: "diagonal", "triangle" or "square"."""
+        t, k = np.nonzero(self.terms[name])
+        return "diagonal" if (t == k).all() else "triangle" if (t >= k).all() else "square"
+
+    def typical(self, lag: int) -> float:
+        """The geometric mean of ‖∂h_t/∂h_k‖ over all t − k = lag."""
+        with np.errstate(divide="ignore"):
+            return float(np.exp(np.log(self.products[lag]).mean()))
+
+
+def each_step(network: Network, corpus: Corpus) -> EachStep:
+    """The first steps of the held-out text, in float64: the terms that the gradient is a sum of."""
+    network, h = _before_the_held_out_text(network, corpus)
+    ids = corpus.held_out[: STRETCH + 1]
+    if len(ids) < 2:
+        raise ValueError(f"each_step: two held-out characters make a step, not {len(ids)}")
+    h = tg.tensor(h, name="h", requires_grad=True)
+    states, losses = [h], []
+    for _t, x, y in tg.steps(network.one_hot(ids[:-1, None]), ids[1:, None]):  # B = 1
+        h, y_hat = network.step(x, h)
+        states.append(h)
+        losses.append(tg.cross_entropy(y_hat, y))
+    L = tg.add_n(losses)
+
+    parameters = {"U": network.U, "W": network.W, "V": network.V}
+    terms = {name: triangle(losses, p).norms for name, p in parameters.items()}
+    uses = {name: contributions(L, p) for name, p in parameters.items()}
+    products, rate, start = _decay(states)
+
+    L.backward()
+    gradients = {name: p.grad.data for name, p in parameters.items() if p.grad is not None}
+    differences = [np.abs(uses[name].total - g).max() for name, g in gradients.items()]
+    return EachStep(
+        text=corpus.vocabulary.decode(ids),
+        warm_up=min(WARM_UP, len(corpus.train)),
+        losses=np.array([L_t.item() for L_t in losses]),
+        terms=terms,
+        contributions=np.array([use.norm for use in uses["W"]]),
+        gradient=float(np.linalg.norm(gradients["W"])),
+        difference=float(max(differences)),
+        products=products,
+        rate=rate,
+        start=start,
+        bound=bound(network.W),
+    )
+
+
+def _decay(states: list[tg.Tensor]) -> tuple[dict[int, Array], float, float]:
+    """The norms ‖∂h_t/∂h_k‖ by t − k; rate and start of the straight line through their logarithms.
+
+    The time goes as T² H³. With more units than `ALL_PAIRS`, it is every second state, or every
+    third, …, that is looked at, so that it grows no faster than H.
+    """
+    stride = min(math.ceil(states[0].size / ALL_PAIRS), len(states) - 1)
+    found = jacobians(states[::stride])
+    logs = found.log_norms()
+    by_lag = {n * stride: np.diagonal(logs, -n) for n in range(1, len(logs))}
+    products = {lag: np.exp(line) for lag, line in by_lag.items()}
+    points = [(lag, y) for lag, line in by_lag.items() for y in line[np.isfinite(line)]]
+    if not points:  # every product is 0
+        return products, 0.0, 0.0
+    rate = found.rate() ** (1 / stride)
+    lag, y = np.mean(points, axis=0)  # which the line of least squares goes through
+    return products, rate, math.exp(y - lag * math.log(rate))
