@@ -12,11 +12,13 @@ from pathlib import Path
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw import Picture
-from tinygrad_rnn.draw.networks import NETWORKS, rnn
+from tinygrad_rnn.networks import NETWORKS
 from tinygrad_rnn.engine.record import history
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 DPI = 115
+
+rnn = NETWORKS["rnn"]
 
 
 def parameters(L: tg.Tensor) -> dict[str, tg.Parameter]:

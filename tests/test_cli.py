@@ -517,13 +517,13 @@ def test_every_network_is_drawn_in_every_way(folder, network, options):
 
 
 def test_the_command_draws_what_the_function_draws(folder):
-    from tinygrad_rnn.draw.networks import rnn
+    from tinygrad_rnn.networks import NETWORKS
 
     words = "--steps 30 --ends 2 1 --show shapes --show values --notation karpathy --legend"
     words += " --direction up --theme print --title Steps --out a.dot"
     assert cli.main(["draw", "rnn", *words.split()]) == 0
     expected = tinygrad_rnn.draw(
-        rnn(30), "Steps", steps=(2, 1), show=("shapes", "values"), notation="karpathy",
+        NETWORKS["rnn"](30), "Steps", steps=(2, 1), show=("shapes", "values"), notation="karpathy",
         legend=True, direction="up", theme="print",
     )  # fmt: skip
     assert Path("a.dot").read_text(encoding="utf-8") == expected.source
@@ -554,3 +554,70 @@ def test_without_an_engine_the_text_is_there(folder, capsys, monkeypatch):
     assert cli.main(["draw", "--out", "a.png"]) == 2
     assert "The DOT text is saved as 'a.dot'" in one_line(capsys)
     assert os.listdir() == ["a.dot"]
+
+
+# ------------------------------------------------------------------------------------- deriving
+
+
+def printed_program(capsys, *words):
+    """The text that the command prints, and the function in it."""
+    assert cli.main(["derive", *words]) == 0
+    text = capsys.readouterr().out
+    space = {}
+    exec(text, space)
+    return text, space["training_step"]
+
+
+def returned(text):
+    """The names of what a printed program returns."""
+    return re.search(r"Returns ([^.]*)\.", text)[1].replace("\n", " ").split(", ")
+
+
+@pytest.mark.parametrize("network", ["rnn", "lstm", "gru", "two-layers", "bidirectional"])
+@pytest.mark.parametrize("T", [3, 12, 20])
+def test_a_printed_program_runs_by_itself_and_is_the_gradient(network, T, capsys):
+    from tinygrad_rnn.networks import NETWORKS
+
+    text, function = printed_program(capsys, network, "--steps", str(T))
+    assert "tinygrad_rnn" not in text
+    step = NETWORKS[network].step(T)
+    x, y, *states = map(tinygrad_rnn.tensor, step.arguments)
+    L = step.f(x, y, *states)
+    found = function(*step.arguments, *(p.numpy() for p in step.parameters.values()))
+    named = dict(zip(returned(text), found, strict=True))
+    assert sorted(named) == sorted(["L", *(f"d{name}" for name in step.parameters)])
+    np.testing.assert_allclose(named["L"], L.item(), rtol=1e-12)
+    for name, p in step.parameters.items():
+        np.testing.assert_allclose(named[f"d{name}"], p.grad.numpy(), rtol=1e-11, atol=1e-13)
+
+
+def test_the_printed_program_is_one_for_all_lengths(capsys):
+    texts = {printed_program(capsys, "--steps", T)[0] for T in ("12", "15", "50")}
+    (text,) = texts
+    assert text.startswith("import numpy as np\n")
+    assert text.count("for t in") == 2
+    assert "    for t in range(T, 0, -1):\n" in text
+    assert printed_program(capsys)[0] == printed_program(capsys, "rnn")[0] == text
+
+
+def test_a_printed_program_is_pasted_into_a_file(tmp_path):
+    command = [sys.executable, "-m", "tinygrad_rnn", "derive", "gru"]
+    utf8 = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, capture_output=True, env=utf8, check=True)
+    (tmp_path / "program.py").write_bytes(done.stdout)
+    again = [sys.executable, "-I", str(tmp_path / "program.py")]
+    assert subprocess.run(again, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["transformer"], "invalid choice: 'transformer'"),
+        (["--steps", "0"], "'0' should be from 1 to"),
+        (["--steps", "many"], "'many' should be from 1 to"),
+        (["rnn", "lstm"], "unrecognized arguments: lstm"),
+    ],
+)
+def test_what_can_t_be_derived_is_one_line(capsys, words, said):
+    assert cli.main(["derive", *words]) == 2
+    assert re.search(said, one_line(capsys))

@@ -19,6 +19,7 @@ PLOTS = {
     "02_vanishing_and_exploding": ["curves.png", "terms.png"],
     "03_truncation": ["bias.png", "masks.png"],
     "04_forward_or_backward": ["costs.png"],
+    "05_the_derived_program": ["times.png"],
 }
 DRAWINGS = ["folded", "unfolded_2", "unfolded_4"]  # of the first
 EXACT = 1e-12
@@ -139,6 +140,27 @@ def test_forwards_and_backwards_are_one_gradient_at_other_costs(ran: dict[str, R
     bptt, rtrl = map(float, by_H.split()[2:])
     assert bptt < 1.1
     assert rtrl > 2
+
+
+def test_the_derived_program_stands_beside_its_equations(
+    ran: dict[str, Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    wide = run("05_the_derived_program", tmp_path)
+    (worst,) = wide.numbers(r"differ\s+by\s+at\s+most\s+([\d.e+-]+\d)")
+    assert worst < EXACT
+    beside = dict(re.findall(r"^   (\S.*?) {2,}(# .*|.*: {2,}.*)$", wide.said, re.MULTILINE))
+    assert beside["ŷ_t = h_t U + b_y"].startswith("# y_hat_t = h_t U + b_y")
+    assert beside["dL/dW = Σ_t h_{t-1}ᵀ dL/da_t"].startswith("# dW = Σ_t h_{t-1}ᵀ da_t")
+    assert max(map(len, wide.said.partition("The same loss")[0].splitlines())) <= 100
+    narrow = ran["05_the_derived_program"].said
+    for said in (wide.said, narrow):
+        for line in runpy.run_path(str(DEMOS / "05_the_derived_program.py"))["EQUATIONS"].values():
+            assert all(words in said for words in line)
+        assert "for t in range(T, 0, -1):" in said
+    assert "\n   ŷ_t = h_t U + b_y\n     # y_hat_t = h_t U + b_y" in narrow
+    ((*_, ratio, _),) = wide.rows("B, T, H, K")
+    assert float(ratio) > 0  # times are not for a test
 
 
 # ------------------------------------------------------------------------------ what may be missing

@@ -15,7 +15,7 @@ from tinygrad_rnn.draw.cells import contract
 from tinygrad_rnn.draw.dot import dot
 from tinygrad_rnn.draw.folded import of_fold
 from tinygrad_rnn.draw.grid import arrange
-from tinygrad_rnn.draw.networks import NETWORKS, rnn
+from tinygrad_rnn.networks import NETWORKS
 from tinygrad_rnn.draw.options import check
 from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
@@ -24,6 +24,8 @@ from tinygrad_rnn.engine.record import history
 
 from .test_draw_scene import faults, find, labels, lecture, placed
 from .test_fold import LOOPS, with_backward
+
+rnn = NETWORKS["rnn"]
 
 DEFAULTS: dict[str, Any] = {
     "title": None, "folded": False, "steps": None, "detail": "operations", "show": (),

@@ -15,9 +15,10 @@ PACKAGE = Path(tinygrad_rnn.__file__).parent
 FLOORS = [
     ["engine"],
     ["fold"],
+    ["program"],
     ["nn", "optim"],
     ["saving"],
-    ["tables", "progress", "threads"],
+    ["tables", "progress", "threads", "networks"],
     ["bptt"],
     ["draw"],
     ["text"],

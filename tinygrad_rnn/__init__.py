@@ -25,6 +25,7 @@ from .engine.rules import (
 )
 from .engine.tensor import Parameter, Tensor, tensor
 from .fold import fold
+from .program import Program, compile
 from .saving import LoadError, load, save
 
 __version__ = "0.1.0"
@@ -33,10 +34,12 @@ __all__ = [
     "GraphvizNotFound",
     "LoadError",
     "Parameter",
+    "Program",
     "Tensor",
     "add_n",
     "bptt",
     "check_gradients",
+    "compile",
     "concatenate",
     "cross_entropy",
     "describe",

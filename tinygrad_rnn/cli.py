@@ -22,6 +22,7 @@ through time, seen and checked.
   tinygrad-rnn study              on Python's own language reference
   tinygrad-rnn study book.txt     on a text of yours
   tinygrad-rnn draw --folded      the network as its loop, in a picture
+  tinygrad-rnn derive             its training step as a program, in plain NumPy
 """
 
 STUDY = """\
@@ -37,6 +38,14 @@ DRAW = """\
 Draw one training step of a network: time to the right, layers upwards, each
 parameter once. Or its loop, folded. PNG, SVG and PDF need a Graphviz engine
 (pip install graphviz-pure); DOT text needs none.
+"""
+
+DERIVE = """\
+Print the program that is derived from one recorded training step of a network:
+loss and gradients, backpropagation through time and all, as a function in plain
+NumPy. It runs by itself when it is pasted into a file:
+
+  tinygrad-rnn derive > step.py
 """
 
 
@@ -85,7 +94,7 @@ def _study(given: dict[str, Any]) -> int:
 
 def _draw(given: dict[str, Any]) -> int:
     from .draw import draw
-    from .draw.networks import NETWORKS
+    from .networks import NETWORKS
 
     network, T, out = (given.pop(name) for name in ("network", "steps", "out"))
     dpi, ends = given.pop("dpi"), given.pop("ends")
@@ -96,6 +105,17 @@ def _draw(given: dict[str, Any]) -> int:
     except (ValueError, RuntimeError, OSError) as error:
         return _fail(str(error), BAD_INPUT)
     print(out)
+    return 0
+
+
+def _derive(given: dict[str, Any]) -> int:
+    from .networks import NETWORKS
+    from .program import compile
+
+    step = NETWORKS[given["network"]].step(given["steps"])
+    program = compile(step.f)
+    program(*step.arguments)
+    print(program.source, end="")
     return 0
 
 
@@ -151,11 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     # fmt: on
     study.set_defaults(command=_study)
     _draw_options(commands)
+    _derive_options(commands)
     return parser
 
 
 def _draw_options(commands: Any) -> None:
-    from .draw.networks import NETWORKS
+    from .networks import NETWORKS
     from .draw.options import CHOICES
 
     draw = commands.add_parser(
@@ -187,6 +208,26 @@ def _draw_options(commands: Any) -> None:
            help="where to save it: .png, .svg, .pdf or .dot (default: NETWORK.png)")
     # fmt: on
     draw.set_defaults(command=_draw)
+
+
+def _derive_options(commands: Any) -> None:
+    from .networks import NETWORKS
+
+    derive = commands.add_parser(
+        "derive",
+        help="print a training step, with its gradient, as a NumPy program",
+        description=DERIVE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = derive.add_argument
+    # fmt: off
+    option("network", nargs="?", choices=NETWORKS, default="rnn", metavar="NETWORK",
+           help=f"{', '.join(NETWORKS)} (default: rnn)")
+    option("--steps", type=_whole(1, 10**4), default=12, metavar="T",
+           help="how many time steps are recorded; below 4 there is no loop to be found in them "
+           "(default: 12)")
+    # fmt: on
+    derive.set_defaults(command=_derive)
 
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:

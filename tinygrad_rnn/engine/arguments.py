@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .record import Node, Primitive
+from .record import Node, Primitive, check_readable
 
 # Functions of NumPy that look at tensors without being recorded.
 PLAIN = {
@@ -22,10 +22,17 @@ PLAIN = {
     np.array_repr, np.array_str, np.array2string, np.any, np.all, np.count_nonzero, np.iscomplexobj,
 }  # fmt: skip
 
+READING = PLAIN & {
+    np.allclose, np.isclose, np.array_equal, np.array_equiv, np.full_like, np.any, np.all,
+    np.array_repr, np.array_str, np.array2string, np.count_nonzero,
+}  # fmt: skip
+"""Those that look at the values, and not only at shape and dtype."""
+
 
 def data_of(data: Any, dtype: Any) -> npt.NDArray[Any]:
     """The caller's data as an array of our own."""
     if isinstance(data, Node):
+        check_readable("a tensor made from a tensor's value")
         data = data.array
     try:
         array = np.array(data, dtype=dtype)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import rules
-from .record import composites, primitives
+from .record import check_readable, composites, primitives
 from .tensor import Tensor, as_array, from_array
 
 
@@ -37,6 +37,7 @@ def _refuse(function: str, **arguments: Any) -> None:
 def where_or_places(condition: Any, *branches: Any) -> Any:
     """Between two branches, or, without any, the places where the condition holds, as arrays."""
     if not branches:
+        check_readable("np.where with one argument")
         return np.nonzero(as_array(condition))
     return Tensor.apply(primitives[np.where], (condition, *branches), {})
 
@@ -52,6 +53,7 @@ def prod(
     """
     _refuse("prod", dtype=dtype, out=out)
     if a.dtype.kind != "f":
+        check_readable("np.prod of integers")
         return from_array(np.prod(a.array, axis, keepdims=keepdims))
     axes = rules.axes_of(axis, a.ndim)
     kept = [i for i in range(a.ndim) if i not in axes]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .record import Node, history, recording
+from .record import Node, history, recorder, recording
 from .sweep import adjoints, differentiating, pull_back
 from .tensor import Tensor, as_array, as_gradient, from_array, seed
 
@@ -43,6 +43,7 @@ def grad(
         raise ValueError(
             f"grad: {len(outputs)} outputs want as many grad_outputs, not {len(grad_outputs)}"
         )
+    create_graph = create_graph or recorder.whole is not None
     pairs = zip(outputs, grad_outputs, strict=True)
     seeds = [seed(y, g, create_graph, "grad", "grad_outputs") for y, g in pairs]
     retain = create_graph if retain_graph is None else retain_graph

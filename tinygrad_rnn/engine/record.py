@@ -102,6 +102,7 @@ class _Recorder(threading.local):
     def __init__(self) -> None:
         self.enabled = True
         self.tracing = False  # whether a pass looks for where a nan or inf begins
+        self.whole: list[Node] | None = None  # all that is made, where all is recorded
         self.labels = [Label()]
         self.label = self.labels[0]
 
@@ -137,6 +138,32 @@ def no_grad() -> _GeneratorContextManager[None]:
 def recording() -> _GeneratorContextManager[None]:
     """Record in the block, also where it stands inside `no_grad`."""
     return _setting("enabled", True)
+
+
+@contextmanager
+def recording_all() -> Iterator[list[Node]]:
+    """Record everything in the block, also what no gradient is wanted for; gives the nodes made.
+
+    They will stand for other values than they have now, so reading one is a RuntimeError, and a
+    backward pass in the block is itself recorded.
+    """
+    before = recorder.whole
+    nodes: list[Node] = []
+    recorder.whole = nodes
+    try:
+        yield nodes
+    finally:
+        recorder.whole = before
+
+
+def check_readable(what: str) -> None:
+    """A RuntimeError where all is recorded: a value that is read now would be fixed for ever."""
+    if recorder.whole is not None:
+        raise RuntimeError(
+            f"{what} reads a number while the function is recorded by compile. The recording "
+            "stands for later calls too, in which the number is another one: return the tensor and "
+            "read it outside, or choose with where() instead of if"
+        )
 
 
 def trace_errors() -> _GeneratorContextManager[None]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .record import Label, Node, history, recorder, retained
+from .record import Label, Node, check_readable, history, recorder, retained
 from .rules import Product, add_n, astype, sums_of_products
 
 SUM_AFTER = 32
@@ -50,6 +50,8 @@ def adjoints(
 
     Hooks run in a sweep for a loss, and not where the sweep is for study: with many or itemised.
     """
+    if not record:
+        check_readable("a backward pass that is not recorded")
     since = 0
     useful = None
     wanted = set(targets or ())

@@ -16,9 +16,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import PLAIN, arrays_of, bound, constant, data_of, index_part, own, unpacked
+from .arguments import (
+    PLAIN,
+    READING,
+    arrays_of,
+    bound,
+    constant,
+    data_of,
+    index_part,
+    own,
+    unpacked,
+)
 from .held import read_only
-from .record import Node, Primitive, composites, primitive_of, primitives, recorder, retained, stamp
+from .record import (
+    Node,
+    Primitive,
+    check_readable,
+    composites,
+    primitive_of,
+    primitives,
+    recorder,
+    retained,
+    stamp,
+)
 from .rules import ARRAY, astype, getitem
 from .sweep import adjoints
 
@@ -55,7 +75,9 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     wanted = wanted and bool(primitive.vjps)
     # A backward pass is recorded whole, or it would look different where the state is data.
     if not (recorder.enabled and (wanted or recorder.label.origin is not None)):
-        return from_array(value if value.base is None else own(value), depth=4)
+        if recorder.whole is None:
+            return from_array(value if value.base is None else own(value), depth=4)
+        wanted = False
     if foreign:
         pairs = zip(inputs, arrays, strict=True)
         inputs = tuple([x if isinstance(x, Node) else array for x, array in pairs])
@@ -71,6 +93,8 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
     out.grad = None
     out._name = None
     stamp(out, 3)  # the caller, seen from `stamp`: behind this function and the operator
+    if recorder.whole is not None:
+        recorder.whole.append(out)
     return out
 
 
@@ -187,6 +211,7 @@ class Tensor(Node):
         recording takes a copy for itself. `x.data = array` works at any time for a leaf: it takes a
         copy, and recordings keep the old value.
         """
+        check_readable("x.data")
         # Our own reference and that of the call are two; a third is in some node's arguments.
         if self.primitive is not None or sys.getrefcount(self.array) > 2:
             return read_only(self)
@@ -195,6 +220,7 @@ class Tensor(Node):
 
     @data.setter
     def data(self, value: npt.ArrayLike) -> None:
+        check_readable("x.data = array")
         new = np.asarray(value)
         if new.shape != self.array.shape or new.dtype != self.array.dtype:
             raise ValueError(
@@ -224,10 +250,12 @@ class Tensor(Node):
 
     def numpy(self) -> npt.NDArray[Any]:
         """A copy of the value."""
+        check_readable("x.numpy()")
         return self.array.copy()
 
     def item(self) -> Any:
         """The value of a tensor of one element, as a Python number."""
+        check_readable("x.item(), or float, int or bool of a tensor,")
         if self.array.size != 1:
             raise ValueError(f"item: {_what(self)} has {self.array.size} elements, not one")
         return self.array.item()
@@ -236,6 +264,8 @@ class Tensor(Node):
         """A copy of the value, with its history cut off."""
         out = from_array(own(self.array), self._name)
         out.cut = weakref.ref(self)  # for pictures and folds; it keeps nothing alive
+        if recorder.whole is not None:
+            recorder.whole.append(self)
         return out
 
     def __float__(self) -> float:
@@ -248,6 +278,7 @@ class Tensor(Node):
         return bool(self.item())
 
     def __index__(self) -> int:
+        check_readable("a tensor as an index")
         return self.array.__index__()
 
     def __len__(self) -> int:
@@ -261,6 +292,7 @@ class Tensor(Node):
         return (self[i] for i in range(len(self.array)))
 
     def __repr__(self) -> str:
+        check_readable("printing a tensor")
         value = np.array2string(self.array, separator=", ", prefix="tensor(")
         facts = [value, f"dtype={self.array.dtype}"]
         if self.name:
@@ -273,6 +305,7 @@ class Tensor(Node):
         return f"tensor({', '.join(facts)})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        check_readable("np.asarray of a tensor")
         if self.requires_grad:
             raise TypeError(
                 f"{_what(self)} would lose its gradient as a plain array; "
@@ -305,6 +338,7 @@ class Tensor(Node):
         retain_graph: keep the graph for another pass; else it is released on the way.
         create_graph: record the pass itself, so that the gradients can be differentiated again.
         """
+        create_graph = create_graph or recorder.whole is not None
         found = adjoints(
             [self], [seed(self, gradient, create_graph, keyword="gradient")],
             record=create_graph, retain=retain_graph or create_graph,
@@ -376,6 +410,8 @@ class Tensor(Node):
             entry = primitives[function]
             return apply(entry, *bound(entry, function, args, kwargs))
         if function in PLAIN:
+            if function in READING:
+                check_readable(f"np.{function.__name__}")
             return function(*arrays_of(args), **arrays_of(kwargs))
         raise TypeError(
             f"np.{function.__name__} is not a primitive: no rule for it is known. "
@@ -443,9 +479,11 @@ class Tensor(Node):
             raise TypeError(
                 f"astype: {np.dtype(dtype)}; a tensor holds real numbers, integers or booleans"
             )
-        if kind != "f":
+        if kind != "f" and recorder.whole is None:
             return from_array(self.array.astype(dtype))
-        return apply(_ASTYPE, (self,), {"dtype": np.dtype(dtype)})
+        out = apply(_ASTYPE, (self,), {"dtype": np.dtype(dtype)})
+        out.requires_grad = out.requires_grad and kind == "f"
+        return out
 
     def argmax(self, axis: int | None = None) -> Tensor:
         """The index of the largest element along an axis; nothing flows back through it."""

@@ -67,6 +67,8 @@ def _folded(lines: Lines, roots: list[Any]) -> FoldedGraph:
     for made, row in heights(folded.values(), inside).items():
         made.row = row
     where = [lines.of[node] for node in roots]
+    for line in folded:
+        line.runs.clear()  # a line that reads itself would keep the recording
     return FoldedGraph(list(folded.values()), edges, [(folded[line], t) for line, t in where])
 
 

@@ -1,0 +1,158 @@
+"""The derived program: a recorded training step as the NumPy function a specialist would write.
+
+    trace (a run of the function, recorded) → fold (the loop instead of its steps) → equations →
+    normal (one form for all spellings) → patterns (losses, sums of products) → schedule (what is a
+    loop, and what is one operation over all steps) → memory (what is kept where) → source
+
+What comes out for a recurrent network is backpropagation through time as people write it by hand;
+nothing in here knows of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine.tensor import Tensor, from_array
+from .derive import Derived, derive
+from .trace import Place, Unsupported, fill, flatten, key_of, trace
+
+__all__ = ["Program", "compile"]
+
+MOST = 64  # recordings that are kept
+
+
+def compile(f: Callable[..., Any]) -> Program:
+    """Derive a NumPy program from a function on tensors, and run it in the function's place.
+
+    f: takes arrays and tensors (also inside lists, tuples and dicts), computes with parameters that
+    it finds in its closure or its globals, may call `backward()`, and returns tensors.
+
+    The first call with arguments of some shapes and dtypes runs f once and records it. Later calls
+    run the derived program: they return what f would return, as tensors without history, and add to
+    the `.grad` of the parameters what f would add. Parameters and tensors from outside are read as
+    they are at each call; a number, an array or an object that f has from outside and that is
+    another one than before makes f be recorded anew. What f does besides, such as printing,
+    appending to a list or drawing random numbers, happens only when it is recorded. f must not read
+    a value of a tensor (`.item()`, `if loss > 3`): that is a RuntimeError.
+    """
+    if not callable(f):
+        raise TypeError(f"compile: {type(f).__name__} is not a function")
+    return Program(f)
+
+
+class Program:
+    """A compiled function, called as the function is.
+
+    source: the program of the last call, as text that runs by itself.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, f, updated=())
+        self._f = f
+        self._derived: dict[Any, Derived] = {}
+        self._last: Derived | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        given: list[Any] = []
+        key: list[Any] = []
+        if kwargs or not _all_arrays(args, key):
+            key = []
+            args, kwargs = flatten(args, given), flatten(kwargs, given)
+            for x in given:
+                _add_to_key(x, key)
+            key += [key_of(args), key_of(kwargs)]
+        else:
+            given = list(args)
+            args = self._places(len(args))
+        of_call = tuple(key)
+        derived = self._derived.get(of_call)
+        if derived is None or not derived.outside.unchanged():
+            derived = self._derive(of_call, args, kwargs, given)
+        self._last = derived
+        if derived.run is None:
+            return self._f(*fill(args, given), **fill(kwargs, given))
+        arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
+        arrays += [x.array for x in derived.captured]
+        with self._lock:  # the buffers serve one call at a time
+            results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
+        for gradient in derived.gradients:
+            at = gradient.argument
+            leaf: Any = gradient.tensor if at is None else given[at]
+            if gradient.output is None:
+                leaf.grad = None
+                continue
+            g = from_array(_plain(results[gradient.output]))
+            leaf.grad = g if leaf.grad is None or not gradient.added else leaf.grad + g
+        return fill(derived.result, [from_array(_plain(r)) for r in results[: derived.returned]])
+
+    @staticmethod
+    @functools.cache
+    def _places(count: int) -> tuple[Place, ...]:
+        return tuple(map(Place, range(count)))
+
+    def _derive(self, key: Any, args: Any, kwargs: Any, given: list[Any]) -> Derived:
+        name = getattr(self._f, "__name__", "program")
+        name = name if name.isidentifier() else "program"
+        try:
+            derived = derive(trace(self._f, args, kwargs, given), name)
+        except Unsupported as why:
+            derived = Derived.nothing(self._f, str(why))
+        if len(self._derived) >= MOST:
+            self._derived.clear()
+        self._derived[key] = derived
+        return derived
+
+    @property
+    def source(self) -> str:
+        """The program of the last call as the text of a module with one NumPy function."""
+        derived = self._called()
+        if derived.source is None:
+            raise RuntimeError(f"no program was derived, and the function runs: {derived.why}")
+        return derived.source
+
+    def report(self) -> str:
+        """What the program of the last call consists of, in a few lines."""
+        derived = self._called()
+        facts = dict(derived.facts)
+        if derived.run is not None:
+            facts["bytes of arrays kept between calls"] = derived.buffers.size
+        width = max(map(len, facts), default=0)
+        lines = [f"{name:<{width}}  {number:>12,}" for name, number in facts.items()]
+        return "\n".join([*lines, *([derived.why] if derived.why else [])])
+
+    def _called(self) -> Derived:
+        if self._last is None:
+            raise RuntimeError("call the program first: it is derived from a call's recording")
+        return self._last
+
+
+def _all_arrays(args: tuple[Any, ...], key: list[Any]) -> bool:
+    """Whether the arguments are arrays and tensors only; adds what a recording depends on."""
+    for x in args:
+        if not isinstance(x, (np.ndarray, Tensor)):
+            return False
+        _add_to_key(x, key)
+    return True
+
+
+def _add_to_key(x: Any, key: list[Any]) -> None:
+    if isinstance(x, Tensor):
+        key.append(x.requires_grad)
+        x = x.array
+    key.append(x.shape)
+    key.append(x.dtype)
+
+
+def _array(x: Any) -> npt.NDArray[Any]:
+    return x.array if isinstance(x, Tensor) else np.asarray(x)
+
+
+def _plain(x: Any) -> npt.NDArray[Any]:
+    return x if type(x) is np.ndarray else np.asarray(x)

@@ -1,0 +1,131 @@
+"""What a function has from outside: what its closure and its globals lead to.
+
+A recording stands for a function only as long as that is what it was. Tensors found here are read
+as they are at each call; that they are still the same tensors, that numbers are the same numbers
+and arrays hold the same values, is checked at each call, and where it is not so, the function is
+recorded anew. This file does not know what is recorded.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..engine.tensor import Tensor
+
+_OURS = ("tinygrad_rnn.", "numpy")
+_PLAIN = (int, float, complex, bool, str, bytes, type(None))
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
+class Captured:
+    """The tensors that a function can reach, and whether what it reaches is still the same."""
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.tensors: dict[int, Tensor] = {}
+        self._links: list[tuple[Any, Any, Any]] = []  # a mapping or list, a key, what was there
+        self._cells: list[tuple[Any, Any]] = []
+        self._sizes: list[tuple[Any, int]] = []
+        self._arrays: list[tuple[Any, Any]] = []
+        self._seen: dict[int, Any] = {}
+        waiting = [f]
+        while waiting:
+            x = waiting.pop()
+            if id(x) in self._seen or isinstance(x, _PLAIN):
+                continue
+            self._seen[id(x)] = x  # keeps it alive, hence its id its own
+            waiting += self._look_into(x)
+        self._seen.clear()
+
+    def unchanged(self) -> bool:
+        """Whether everything is what it was."""
+        try:
+            for container, key, x in self._links:
+                if container[key] is not x and not _equal(container[key], x):
+                    return False
+            for cell, x in self._cells:
+                if cell.cell_contents is not x and not _equal(cell.cell_contents, x):
+                    return False
+        except (KeyError, IndexError, ValueError):
+            return False
+        for container, size in self._sizes:
+            if len(container) != size:
+                return False
+        return all(np.array_equal(array, copy) for array, copy in self._arrays)
+
+    def _look_into(self, x: Any) -> list[Any]:
+        if isinstance(x, Tensor):
+            self.tensors[id(x)] = x
+        elif isinstance(x, np.ndarray):
+            self._arrays.append((x, x.copy()))
+        elif isinstance(x, types.MethodType):
+            return [x.__self__, x.__func__]
+        elif isinstance(x, functools.partial):
+            return [x.func, x.args, x.keywords]
+        elif isinstance(x, types.FunctionType):
+            return self._function(x)
+        elif isinstance(x, _CONTAINERS):
+            return self._container(x)
+        elif not isinstance(x, (type, types.ModuleType, types.BuiltinFunctionType)):
+            return self._instance(x)
+        return []
+
+    def _function(self, f: types.FunctionType) -> list[Any]:
+        if f.__module__ and f.__module__.startswith(_OURS):
+            return []
+        found: list[Any] = [f.__defaults__, f.__kwdefaults__, f.__dict__]
+        for cell in f.__closure__ or ():
+            try:
+                found.append(cell.cell_contents)
+                self._cells.append((cell, cell.cell_contents))
+            except ValueError:
+                continue  # not yet filled
+        names = set(_names(f.__code__))
+        for name in names & f.__globals__.keys():
+            x = f.__globals__[name]
+            self._links.append((f.__globals__, name, x))
+            if isinstance(x, types.ModuleType):
+                if not f"{x.__name__}.".startswith((*_OURS, "builtins")):
+                    space = vars(x)
+                    found += [space[n] for n in names & space.keys()]
+                    self._links += [(space, n, space[n]) for n in names & space.keys()]
+            else:
+                found.append(x)
+        return found
+
+    def _container(self, x: Any) -> list[Any]:
+        if not isinstance(x, tuple):
+            self._sizes.append((x, len(x)))
+        if isinstance(x, dict):
+            self._links += [(x, key, value) for key, value in x.items()]
+            return list(x.values())
+        if isinstance(x, list):
+            self._links += [(x, i, value) for i, value in enumerate(x)]
+        return list(x)
+
+    def _instance(self, x: Any) -> list[Any]:
+        space = getattr(x, "__dict__", None)
+        if not isinstance(space, dict):
+            return []
+        found: list[Any] = [space]
+        for kind in type(x).__mro__:
+            if not kind.__module__.startswith((*_OURS, "builtins")):
+                found += [m for m in vars(kind).values() if isinstance(m, types.FunctionType)]
+        call = getattr(type(x), "__wrapped__", None)
+        return found if call is None else [*found, call]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and isinstance(a, _PLAIN) and bool(a == b)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The names in a function's code, and in the functions inside it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)

@@ -1,0 +1,168 @@
+"""From a trace to a function: the passes, one after another.
+
+Where a recording is no loop, its program is a list of operations; where an operation is not known
+in NumPy's words, there is none, and the function itself runs. Never is there a wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..engine.record import history
+from ..engine.tensor import Tensor
+from ..fold import fold
+from .captured import Captured
+from .equations import Builder, Roots, Value, readers
+from .names import lecture_names
+from .normal import normalise
+from .operations import at_once
+from .patterns import recognise
+from .rewriting import ordered
+from .schedule import schedule
+from .source import Writer
+from .trace import Gradient, Trace, Unsupported
+
+
+class Buffers:
+    """The arrays of a program, kept between calls: given out in the order they are asked for."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []
+        self._next = 0
+
+    def start(self) -> Callable[..., Any]:
+        """Begin a call; what is returned takes the place of `np.empty` in it."""
+        self._next = 0
+        return self._empty
+
+    def _empty(self, shape: Any, dtype: Any) -> Any:
+        at = self._next
+        self._next = at + 1
+        if at == len(self._kept):
+            self._kept.append(np.empty(shape, dtype))
+        return self._kept[at]
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return sum(array.nbytes for array in self._kept)
+
+
+@dataclass
+class Derived:
+    """A program, and how a call becomes one of it.
+
+    run: the function; None if there is no program, and `why` says why.
+    """
+
+    run: Callable[..., Any] | None
+    source: str | None
+    why: str
+    captured: list[Tensor]
+    constants: list[Any]
+    gradients: list[Gradient]
+    result: Any
+    returned: int
+    outside: Captured
+    facts: dict[str, int] = field(default_factory=dict)
+    buffers: Buffers = field(default_factory=Buffers)
+
+    @classmethod
+    def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
+        """No program."""
+        return cls(None, None, why, [], [], [], None, 0, Captured(f))
+
+
+def derive(trace: Trace, name: str) -> Derived:
+    """The program of a trace: as a loop, or as a list of operations; `Unsupported` if neither."""
+    reasons = []
+    for folded in (True, False):
+        try:
+            derived = _derived(trace, name, folded)
+            check(derived, trace)
+        except Exception as error:
+            # A gap in the passes is no reason not to run: the next way is simpler.
+            kind = (
+                "" if isinstance(error, (Unsupported, ValueError)) else f"{type(error).__name__} "
+            )
+            reasons.append(f"{'no loop' if folded else 'no program'}: {kind}{error}")
+        else:
+            derived.why = "; ".join(reasons)
+            return derived
+    raise Unsupported("; ".join(reasons))
+
+
+def _derived(trace: Trace, name: str, folded: bool) -> Derived:
+    builder = Builder(trace.inputs, trace.captured)
+    facts = {"recorded nodes": len(history(*trace.outputs))}
+    if folded:
+        graph = fold(trace.outputs)
+        facts["folded nodes"] = len(graph.nodes)
+        roots = builder.folded(graph)
+    else:
+        roots = builder.unrolled(trace.outputs)
+    writer, units = _written(roots, trace, name)
+    source = writer.source()
+    space: dict[str, Any] = {}
+    exec(compile(source, f"<derived program of {name}>", "exec"), space)
+    at_once_ = [u for u in units if not u.direction and u.values[0].steps is not None]
+    facts |= {
+        "loops": sum(1 for unit in units if unit.direction),
+        "operations in loops": sum(len(unit.values) for unit in units if unit.direction),
+        "operations over all steps at once": len(at_once_),
+        "other operations": sum(1 for u in units if not u.direction) - len(at_once_),
+    }
+    constants = [value.constant for value in writer.constants]
+    for value in readers(roots):  # equations go in circles, and hold arrays of the recording
+        value.reads, value.adjoint, value.example = [], None, None
+    return Derived(
+        space[name], source, "", trace.captured, constants,
+        trace.gradients, trace.result, trace.returned, trace.outside, facts,
+    )  # fmt: skip
+
+
+def check(derived: Derived, trace: Trace) -> None:
+    """An `Unsupported` if the program does not compute what was recorded."""
+    assert derived.run is not None
+    given = [x.array for x in [*trace.inputs, *trace.captured]] + derived.constants
+    results = derived.run(*given, empty=derived.buffers.start())
+    for found, output in zip(results, trace.outputs, strict=True):
+        found, wanted = np.asarray(found), output.array
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            raise Unsupported(f"{found.dtype} of shape {found.shape} instead of {wanted.dtype} "
+                              f"of shape {wanted.shape} came out")  # fmt: skip
+        if wanted.dtype.kind == "f":
+            scale = np.max(np.abs(wanted), initial=0, where=np.isfinite(wanted))
+            loose = 1e4 * float(np.finfo(wanted.dtype).eps)
+            same = np.allclose(found, wanted, rtol=loose, atol=loose * float(scale), equal_nan=True)
+        else:
+            same = np.array_equal(found, wanted)
+        if not same:
+            raise Unsupported("another value came out than was recorded")
+
+
+def _written(roots: Roots, trace: Trace, name: str) -> tuple[Writer, Any]:
+    normalise(roots)
+    recognise(roots)
+    lecture_names(ordered(roots))
+    units = schedule(roots, at_once)
+    inputs = _arguments(roots, trace)
+    return Writer(name, units, roots, inputs), units
+
+
+def _arguments(roots: Roots, trace: Trace) -> list[Value]:
+    """The values of the arrays that the program is called with, whether it reads them or not."""
+    found = {(v.op, v.number): v for v in readers(roots) if v.op in ("input", "captured")}
+    arguments = []
+    for op, leaves in (("input", trace.inputs), ("captured", trace.captured)):
+        for i, leaf in enumerate(leaves):
+            value = found.get((op, i)) or Value(op, None, leaf.shape, leaf.dtype, number=i)
+            value.name = trace.names.get(leaf) or value.name or leaf.name
+            if value.name is not None and not value.name.isidentifier():
+                value.name = None
+            arguments.append(value)
+    return arguments

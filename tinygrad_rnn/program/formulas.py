@@ -1,0 +1,158 @@
+"""Formulas: the equation of a value as the lecture would write it, for a comment.
+
+`h_t = tanh(a_t + h_{t-1} W)`: values with names are called by them, with the step as a subscript;
+what has none is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .equations import SUM, Read, Value
+from .rewriting import uniform
+from .text import size_text
+
+SIGNS = {"subtract": " − ", "multiply": " · ", "divide": " / ", "power": " ** "}
+WORDS = {"sigmoid": "σ", "absolute": "abs", "amax": "max", "amin": "min", "getitem": "part"}
+DEEPEST = 6
+
+
+class Formulas:
+    """Writes equations; `name_of` gives the name of a value, or None."""
+
+    def __init__(self, name_of: Callable[[Value], str | None]) -> None:
+        self.name_of = name_of
+
+    def equation(self, value: Value) -> str:
+        """`dh_t = dz_t Uᵀ + da_{t+1} Wᵀ`."""
+        return f"{self.left(value)} = {self._made(value, 0, DEEPEST)[0]}"
+
+    def right(self, value: Value) -> str:
+        """What a value is computed from."""
+        return self._made(value, 0, DEEPEST)[0]
+
+    def left(self, value: Value) -> str:
+        """The value itself: h_t."""
+        name = self.name_of(value) or "…"
+        return name if value.steps is None else f"{name}_t"
+
+    def _read(self, read: Read, shift: int, deep: int) -> tuple[str, int]:
+        """An argument as text, and how tightly it binds: 0 a sum, 1 a product, 2 an atom."""
+        source = read.source
+        moved = shift if read.sign is None else shift * (read.sign or 0) + (read.offset or 0)
+        if read.over is not None:
+            return self._value(source, shift, deep, read)
+        return self._value(source, moved, deep, read)
+
+    def _value(self, value: Value, shift: int, deep: int, read: Read) -> tuple[str, int]:
+        name = self.name_of(value)
+        number = uniform(value)
+        if number is not None:
+            return f"{number:.6g}" if not isinstance(number, bool) else str(number), 2
+        if value.op == "getitem" and value.reads[0].source.op == "input" and value.name:
+            return f"{value.name}_{_subscript(read, shift)}", 2
+        if name is not None:
+            if value.steps is None:
+                return name, 2
+            return f"{name}_{_subscript(read, shift)}", 2
+        if deep == 0 or value.leaf:
+            return "…", 2
+        return self._made(value, shift, deep - 1)
+
+    def _made(self, value: Value, shift: int, deep: int) -> tuple[str, int]:
+        if value.about:
+            z, y = _classification(value)
+            names = [self._read(r, shift, deep)[0] for r in (z, y)]
+            return value.about.format(z=names[0], y=names[1]), 0
+        last = value.reads[-1].over if value.reads else None
+        parts = []
+        for read in value.reads:
+            moved = shift
+            if last and read.over and value.op != SUM:  # of h_{t-1} and da_t, the latter is at t
+                moved = read.over[0] - last[0]
+            parts.append(self._read(read, moved, deep))
+        texts = [text for text, _ in parts]
+        if value.op == SUM:
+            terms = [
+                f"Σ_t {text}" if read.over is not None else text
+                for text, read in zip(texts, value.reads, strict=True)
+            ]
+            return " + ".join(terms), int(any(read.over is not None for read in value.reads))
+        if value.op == "tile":
+            return f"[{' | '.join(texts)}]", 2
+        if value.op == "class_slope":
+            return self._slope(value, shift, deep), 1
+        if value.op == "rows_product":
+            return f"Σ_t {_tight(parts[0], 2)}ᵀ {_tight(parts[1], 2)}", 1
+        if value.op == "rows_sum":
+            return f"Σ_t {_tight(parts[0], 1)}", 1
+        if value.op == "rows_scatter":
+            return f"Σ_t one_hot({texts[1]})ᵀ {_tight(parts[0], 2)}", 1
+        if value.op == "matmul":
+            return " ".join(_tight(part, 2) for part in parts), 1
+        if value.op == "getitem" and len(parts) == 1:
+            index = [i for i in value.attributes["index"] if i != slice(None) and i is not Ellipsis]
+            if any(i is None for i in index) or not index:
+                return parts[0]
+            return f"{_tight(parts[0], 2)}[{', '.join(map(_index, index))}]", 2
+        if value.op in ("swapaxes", "transpose"):
+            return f"{_tight(parts[0], 2)}ᵀ", 2
+        if value.op == "multiply" and texts[0] == texts[1]:
+            return f"{_tight(parts[0], 2)}²", 2
+        if value.op in SIGNS and len(parts) == 2:
+            loose = value.op == "subtract"
+            sides = [_tight(parts[0], 0 if loose else 1), _tight(parts[1], 1 if loose else 2)]
+            if value.op == "multiply":
+                sides[1] = _tight(parts[1], 1)
+            return SIGNS[value.op].join(sides), 0 if loose else 1
+        if value.op == "negative":
+            return f"−{_tight(parts[0], 1)}", 1
+        if value.op in ("reshape", "broadcast_to", "squeeze", "expand_dims", "astype"):
+            return parts[0]
+        return f"{WORDS.get(value.op, value.op)}({', '.join(texts)})", 2
+
+    def _slope(self, value: Value, shift: int, deep: int) -> str:
+        e, _, y, *c = value.reads
+        shifted = e.source.reads[0].source if e.source.reads else e.source
+        z = self._read(shifted.reads[0], shift, deep)[0] if shifted.reads else "z_t"
+        text = f"softmax({z}) − one_hot({self._read(y, shift, deep)[0]})"
+        if not c:
+            return text
+        number = uniform(c[0].source)
+        if number is not None and number and abs(1 / number - round(1 / number)) < 1e-6:
+            return f"({text}) / {size_text(round(1 / number))}" if number != 1 else text
+        return f"({text}) · {self._read(c[0], shift, deep)[0]}"
+
+
+def _classification(value: Value) -> tuple[Read, Read]:
+    """The logits and the classes that a loss is computed from."""
+    waiting = [value]
+    while waiting:
+        x = waiting.pop(0)
+        for read in x.reads:
+            if read.source.op == "pick":
+                shifted, y = read.source.reads
+                return shifted.source.reads[0], y
+            waiting.append(read.source)
+    raise AssertionError("a loss without classes")
+
+
+def _subscript(read: Read, shift: int) -> str:
+    if read.sign == 0:
+        return str(read.offset)
+    if read.sign == -1:
+        return "{T+1-t}"
+    return "t" if not shift else f"{{t{shift:+}}}"
+
+
+def _index(part: Any) -> str:
+    if isinstance(part, slice):
+        ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+        return ":".join(ends)
+    return str(part)
+
+
+def _tight(part: tuple[str, int], least: int) -> str:
+    text, binds = part
+    return text if binds >= least else f"({text})"

@@ -1,0 +1,101 @@
+"""Names: what the values of a program are called, in its text and in the equations beside it.
+
+A value has the name that it has in the recorded function; an adjoint is called d and the name of
+what it is the adjoint of. What has no name gets the lecture's: a for what goes into tanh, z for
+what goes into softmax.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+from collections.abc import Iterable, Mapping, Sequence
+
+from .equations import SUM, Value
+
+RESERVED = {
+    *keyword.kwlist,
+    *dir(builtins),
+    "np",
+    "t",
+    "empty",
+    "scatter",
+    "softmax",
+    "T",
+    "B",
+    "D",
+}
+RESERVED |= {"logsumexp", "log_softmax"}
+
+
+def name_values(
+    values: Iterable[Value], inputs: Iterable[Value], goes_on: Mapping[Value, Value]
+) -> dict[Value, str]:
+    """A name for each value that has one, no name twice; inputs come first.
+
+    goes_on: values that have the name of another, which they go on.
+    """
+    values, inputs = list(values), list(inputs)
+    names: dict[Value, str] = {}
+    taken = set(RESERVED)
+    begins = {
+        read.source: value.name
+        for value in values
+        if value.op == SUM and value.steps is not None
+        for read in value.reads
+        if read.source in inputs and read.source.steps is None
+    }
+
+    def give(value: Value, wanted: str) -> None:
+        name = wanted
+        for n in range(2, 1000):
+            if name not in taken:
+                break
+            name = f"{wanted}{n}" if wanted not in RESERVED else f"{wanted}_{n if n > 2 else ''}"
+        taken.add(name)
+        names[value] = name
+
+    for value in inputs:
+        wanted = value.name or ("x" if value.op == "input" else "p")
+        if begins.get(value) == wanted:
+            wanted += "0"
+        give(value, wanted)
+    for value in values:
+        if value not in names and not value.leaf and value not in goes_on and value.name:
+            give(value, value.name)
+    names.update({value: names[of] for value, of in goes_on.items() if of in names})
+    return names
+
+
+def lecture_names(values: Sequence[Value]) -> None:
+    """Name what the lecture has a name for, and the function has not."""
+    logits = "y_hat" if any(value.name == "z" for value in values) else "z"
+    for value in values:
+        for read in value.reads:
+            source = read.source
+            if source.name is not None or source.leaf or source.adjoint is not None:
+                continue
+            if value.op in ("tanh", "sigmoid") and source.op == SUM:
+                source.name = "a"
+            elif value.op == "shifted":
+                source.name = logits
+        if value.op == "subtract" and value.name is None and _is_slope(value):
+            value.name = "slope"
+        if value.about and value.name is None:
+            value.name = "loss"
+        elif value.op == "exp" and value.about == "":
+            value.name = "e"
+        elif value.op == "row_sum":
+            value.name = "s"
+        elif value.op == "pick":
+            value.name = "picked"
+    for value in values:
+        if value.name is None and value.adjoint is not None and value.adjoint.name is not None:
+            value.name = f"d{value.adjoint.name}"
+
+
+def _is_slope(value: Value) -> bool:
+    """Whether a value is 1 − y²."""
+    one, square = value.reads
+    twice = {(r.source, r.sign, r.offset) for r in square.source.reads}
+    return one.source.op == "constant" and square.source.op == "multiply" and len(twice) == 1

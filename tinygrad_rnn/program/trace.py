@@ -1,0 +1,207 @@
+"""The trace: one run of a function with everything recorded, as inputs, outputs and gradients.
+
+The arrays and tensors among the arguments become leaves of the recording. What the function leaves
+in `.grad` becomes an output. This file knows how a function is called, and nothing of loops.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..engine.record import Node, cut_from, history, recording_all
+from ..engine.tensor import Tensor
+from .captured import Captured
+
+
+class Unsupported(Exception):  # noqa: N818 (it says so)
+    """Why a function is run as it is, and not as a program."""
+
+
+@dataclass
+class Gradient:
+    """A gradient that a call leaves behind: whose, which output, and whether it is added."""
+
+    tensor: Tensor | None  # what the function has from outside
+    argument: int | None  # or a place among the arguments
+    output: int | None  # None: the gradient is forgotten
+    added: bool
+
+
+@dataclass
+class Trace:
+    """A recorded function.
+
+    inputs: the leaf for each array or tensor among the arguments.
+    captured: the tensors from outside that it computes with.
+    outputs: what it computed, without repetition. They hold the recording: drop them when done.
+    result: what it returned, with places among the outputs in the place of tensors.
+    returned: how many of the outputs, the first ones, are in the result.
+    """
+
+    inputs: list[Tensor]
+    captured: list[Tensor]
+    outputs: list[Tensor]
+    result: Any
+    returned: int
+    gradients: list[Gradient]
+    outside: Captured
+    names: dict[Node, str] = field(default_factory=dict)
+
+
+class Place(int):
+    """Where a tensor stands, among the inputs or among the outputs."""
+
+
+def flatten(tree: Any, leaves: list[Any]) -> Any:
+    """Arguments with a `Place` instead of each array or tensor, which are added to the leaves."""
+    if isinstance(tree, (Tensor, np.ndarray)):
+        leaves.append(tree)
+        return Place(len(leaves) - 1)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(flatten(x, leaves) for x in tree))
+    if isinstance(tree, (list, tuple)):
+        return type(tree)([flatten(x, leaves) for x in tree])
+    if isinstance(tree, dict):
+        return {key: flatten(x, leaves) for key, x in tree.items()}
+    return tree
+
+
+def fill(tree: Any, leaves: list[Any]) -> Any:
+    """What `flatten` came from, with other leaves."""
+    if isinstance(tree, Place):
+        return leaves[tree]
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(fill(x, leaves) for x in tree))
+    if isinstance(tree, (list, tuple)):
+        return type(tree)([fill(x, leaves) for x in tree])
+    if isinstance(tree, dict):
+        return {key: fill(x, leaves) for key, x in tree.items()}
+    return tree
+
+
+def key_of(tree: Any) -> Any:
+    """What is to be equal for a recording to be used again: the structure, and what is no array."""
+    if isinstance(tree, Place):
+        return Place
+    if isinstance(tree, (list, tuple)):
+        return type(tree), tuple(map(key_of, tree))
+    if isinstance(tree, dict):
+        return dict, tuple((key, key_of(x)) for key, x in tree.items())
+    try:
+        hash(tree)
+    except TypeError:
+        return type(tree), id(tree)
+    return type(tree), tree
+
+
+def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Trace:
+    """Run f once and record it. `args` and `kwargs` have places, `given` the arrays for them."""
+    named = argument_names(f, args, kwargs)
+    inputs = [
+        Tensor(x.array if isinstance(x, Tensor) else x, name=name)
+        for x, name in zip(given, named, strict=True)
+    ]
+    for x, leaf in zip(given, inputs, strict=True):
+        leaf.requires_grad = isinstance(x, Tensor) and x.requires_grad
+    outside = Captured(f)
+    tensors = list(outside.tensors.values())
+    before = {id(x): x.grad for x in tensors}
+    marks = {id(x): Tensor(np.zeros(x.shape, x.dtype)) for x in [*tensors, *inputs]}
+    since = Tensor(0.0).number
+    try:
+        for x in [*tensors, *inputs]:
+            x.grad = marks[id(x)]
+        with recording_all() as recorded:
+            returned = f(*fill(args, inputs), **fill(kwargs, inputs))
+        left = {id(x): x.grad for x in [*tensors, *inputs]}
+    finally:
+        for x in tensors:
+            x.grad = before[id(x)]
+        for x in inputs:
+            x.grad = None
+    outputs: list[Any] = []
+    result = flatten(returned, outputs)
+    if not any(isinstance(x, Tensor) for x in outputs):
+        raise TypeError(
+            f"compile: {_name(f)} returned {type(returned).__name__}, and no tensor. What it "
+            "computes can't be told from its recording; return the loss, say"
+        )
+    made = set(recorded)
+    outputs = [_source(x, made) if isinstance(x, Tensor) else Tensor(x) for x in outputs]
+    returned_count = len(outputs)
+    gradients = []
+    places = {id(x): i for i, x in enumerate(inputs)}
+    for x in [*tensors, *inputs]:
+        g, mark = left[id(x)], marks[id(x)]
+        if g is mark:
+            continue
+        at = places.get(id(x))
+        if g is None:
+            gradients.append(Gradient(None if at is not None else x, at, None, False))
+            continue
+        added = g.primitive is not None and g.inputs is not None and g.inputs[0] is mark
+        term = g.inputs[1] if added and g.inputs is not None else g
+        gradients.append(Gradient(None if at is not None else x, at, len(outputs), added))
+        outputs.append(term)
+    nodes = history(*outputs)
+    if not set(nodes).isdisjoint(marks.values()):
+        raise Unsupported("a gradient was computed from the gradient before it")
+    captured = []
+    for node in nodes:
+        if node.number >= since or id(node) in places:
+            continue
+        if node.primitive is not None and node.requires_grad:
+            raise Unsupported(f"{_label(node)} was computed before the call")
+        if id(node) not in outside.tensors:
+            raise Unsupported(f"where {_label(node)} is kept was not found")
+        captured.append(outside.tensors[id(node)])
+    strangers = [x for x in nodes if x.primitive is None and x.requires_grad and x.number >= since]
+    if strangers:
+        raise Unsupported(f"{_label(strangers[0])} is made anew in each call")
+    names: dict[Node, str] = {leaf: name for leaf, name in zip(inputs, named, strict=True) if name}
+    return Trace(inputs, captured, outputs, result, returned_count, gradients, outside, names)
+
+
+def _source(x: Any, made: set[Node]) -> Any:
+    """What a detached copy is a copy of: the same value."""
+    source = cut_from(x)
+    while source is not None and source in made:
+        x, source = source, cut_from(source)
+    return x
+
+
+def argument_names(f: Callable[..., Any], args: Any, kwargs: Any) -> list[str]:
+    """A name for each place among the arguments: the parameter's, with a number inside a list."""
+    try:
+        bound = inspect.signature(f).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        bound = {f"argument{i}": x for i, x in enumerate(args)} | kwargs
+    names: dict[int, str] = {}
+
+    def walk(x: Any, name: str) -> None:
+        if isinstance(x, Place):
+            names[x] = name
+        elif isinstance(x, (list, tuple)):
+            for i, part in enumerate(x, 1):
+                walk(part, f"{name}{i}")
+        elif isinstance(x, dict):
+            for key, part in x.items():
+                walk(part, f"{name}_{key}" if name not in ("kwargs", "keywords") else str(key))
+
+    for name, x in bound.items():
+        walk(x, name)
+    return [names[i] for i in sorted(names)]
+
+
+def _name(f: Any) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _label(node: Node) -> str:
+    name = getattr(node, "name", None)
+    return f"the tensor {name!r}" if name else f"a tensor of shape {node.array.shape}"
