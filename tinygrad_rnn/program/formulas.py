@@ -11,6 +11,7 @@ from typing import Any
 
 from .equations import SUM, Read, Value
 from .normal import uniform
+from .operations import size_text
 
 SIGNS = {"subtract": " − ", "multiply": " · ", "divide": " / ", "power": " ** "}
 WORDS = {"sigmoid": "σ", "absolute": "abs", "amax": "max", "amin": "min", "getitem": "part"}
@@ -26,6 +27,10 @@ class Formulas:
     def equation(self, value: Value) -> str:
         """`dh_t = dz_t Uᵀ + da_{t+1} Wᵀ`."""
         return f"{self.left(value)} = {self._made(value, 0, DEEPEST)[0]}"
+
+    def right(self, value: Value) -> str:
+        """What a value is computed from."""
+        return self._made(value, 0, DEEPEST)[0]
 
     def left(self, value: Value) -> str:
         """The value itself: h_t."""
@@ -114,7 +119,7 @@ class Formulas:
             return text
         number = uniform(c[0].source)
         if number is not None and number and abs(1 / number - round(1 / number)) < 1e-6:
-            return f"({text}) / {round(1 / number)}" if number != 1 else text
+            return f"({text}) / {size_text(round(1 / number))}" if number != 1 else text
         return f"({text}) · {self._read(c[0], shift, deep)[0]}"
 
 

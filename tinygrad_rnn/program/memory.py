@@ -48,6 +48,7 @@ class Memory:
 
     buffer: of each value that is kept in an array. made: the buffers that begin in each unit.
     goes_on: sums that only add a beginning or an end to a value, which is kept in their place.
+    packed: values over time that are kept without a buffer.
     In no buffer are inline values, which are written where they are read, and those of an
     expression that makes an array of its own.
     """
@@ -64,6 +65,7 @@ class Memory:
         self.uses = {value: list(self._uses(value)) for value in self.unit_of}
         steps = [t for unit in units for v in unit.values for t in v.steps or ()]
         self.rows = (min(0, *steps), max(steps)) if steps else (0, 0)
+        self.packed: set[Value] = set()
         self.ends_in = dict(self._continued())
         self.goes_on = {reader: value for value, reader in self.ends_in.items()}
         self._plan()
@@ -84,12 +86,12 @@ class Memory:
         if len(readers) != 1 or readers[0][0] is None or not readers[0][1].aligned:
             return False
         reader = readers[0][0]
-        if len(value.shape) > 1 or reader.steps != value.steps:
+        if len(value.shape) > 1 or reader.steps != value.steps or value in self.results:
             return False
-        if reader.op not in ("subtract", "mean", "sum") or uniform(value) is not None:
+        if reader.op not in ("subtract", "mean", "sum") or value.name or uniform(value) is not None:
             return False
         units = [self.units[self.unit_of[x]] for x in (value, reader)]
-        return not any(unit.direction for unit in units) and value.about != ""[1:]
+        return not any(unit.direction for unit in units)
 
     def kept_transposed(self, value: Value) -> bool:
         """Whether a matrix that loops read transposed is to be kept so: they read it often."""
@@ -156,7 +158,23 @@ class Memory:
                     alive.remove(buffer)
                     free.setdefault(buffer.kind, []).append(buffer)
 
+    def _pack(self, value: Value) -> bool:
+        """Whether an expression over all steps is kept as it is: its first row is the first step.
+
+        That is so for what is read for all steps at once only.
+        """
+        if value.steps is None or self.units[self.unit_of[value]].direction:
+            return False
+        if (value.op in INTO and value.shape) or value in self.ends_in or value in self.results:
+            return False
+        if value.op == SUM or any(self.units[at].direction for at, *_ in self.uses[value]):
+            return False
+        self.packed.add(value)
+        return True
+
     def _wants_buffer(self, value: Value) -> bool:
+        if self._pack(value):
+            return False
         if value.steps is not None and not self.scratch(value):
             return True
         return value.op in INTO and bool(value.shape) and value not in self.results

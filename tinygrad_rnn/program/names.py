@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from .equations import SUM, Value
 
@@ -51,27 +51,13 @@ def name_values(
         give(value, wanted)
     for value in values:
         if value not in names and not value.leaf and value not in goes_on:
-            wanted_name = _wanted(value)
-            if wanted_name:
-                give(value, wanted_name)
+            if value.name:
+                give(value, value.name)
     names.update({value: names[of] for value, of in goes_on.items() if of in names})
     return names
 
 
-def _wanted(value: Value) -> str | None:
-    if value.name:
-        return value.name
-    of = value.adjoint
-    for _ in range(3):
-        if of is None:
-            return None
-        if of.name:
-            return f"d{of.name}"
-        of = None
-    return None
-
-
-def lecture_names(values: Iterable[Value]) -> None:
+def lecture_names(values: Sequence[Value]) -> None:
     """Name what the lecture has a name for, and the function has not."""
     for value in values:
         for read in value.reads:
@@ -82,6 +68,8 @@ def lecture_names(values: Iterable[Value]) -> None:
                 source.name = "a"
             elif value.op == "shifted":
                 source.name = "z"
+        if value.op == "subtract" and value.name is None and _is_slope(value):
+            value.name = "slope"
         if value.about and value.name is None:
             value.name = "loss"
         elif value.op == "exp" and value.about == "":
@@ -90,3 +78,13 @@ def lecture_names(values: Iterable[Value]) -> None:
             value.name = "s"
         elif value.op == "pick":
             value.name = "picked"
+    for value in values:
+        if value.name is None and value.adjoint is not None and value.adjoint.name is not None:
+            value.name = f"d{value.adjoint.name}"
+
+
+def _is_slope(value: Value) -> bool:
+    """Whether a value is 1 − y²."""
+    one, square = value.reads
+    twice = {(r.source, r.sign, r.offset) for r in square.source.reads}
+    return one.source.op == "constant" and square.source.op == "multiply" and len(twice) == 1

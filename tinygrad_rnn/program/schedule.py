@@ -174,16 +174,14 @@ def _small_first(units: list[Unit]) -> list[Unit]:
     for i, unit in enumerate(units):
         ready = max((at.get(r.source, -1) for v in unit.values for r in v.reads), default=-1)
         position = i
-        if not unit.direction and is_view(unit.values[0]):
-            position = max(ready, 0)
-        elif not unit.direction and ready >= 0:
+        if not unit.direction and ready >= 0:
             value = unit.values[0]
             largest = max((_size(r.source) for r in value.reads), default=0)
             if 4 * _size(value) < largest or value.op in ("pick", "row_sum"):
                 position = ready
         placed.append((position, i, unit))
         for value in unit.values:
-            at[value] = position
+            at[value] = max(ready, 0) if is_view(value) else position
     return [unit for _, _, unit in sorted(placed, key=lambda p: p[:2])]
 
 

@@ -94,6 +94,7 @@ class Writer:
         self.name = name
         self.body: list[str] = []
         self.checked: dict[str, str] = {}
+        self.numbered: dict[str, tuple[str, ...]] = {}
         self._shown: dict[Buffer, str] = {}
         self._fill_names(values)
 
@@ -130,11 +131,10 @@ class Writer:
 
     def _write_units(self) -> None:
         pending: list[str] = []
-        chain: list[Value] = []
         for i, unit in enumerate(self.units):
             if unit.direction:
                 self.body += pending
-                pending, chain = [], []
+                pending = []
                 self._write_loop(i, unit)
                 continue
             (value,) = unit.values
@@ -145,16 +145,29 @@ class Writer:
             if value.steps is not None:
                 where = Where(False, 1, 0, min(value.steps), max(value.steps))
             pending += [text for _, text in self._statement(value, where)]
-            chain.append(value)
             silent = value.about == "" or value.name in ("e", "s") or value in self.memory.goes_on
+            if value not in self.said and self._remark(value, pending):
+                pending = []
+                continue
             if self._formula_name(value) is not None and not silent:
                 at_once = "all steps at once" if value.steps is not None else ""
                 if any(r.over is not None for r in value.reads):
                     at_once = "the sum over all steps, as one product"
                     at_once = at_once if value.op == "rows_product" else ""
                 self.body += ["", *_comment(self.formulas.equation(value), at_once), *pending]
-                pending, chain = [], []
+                pending = []
         self.body += pending
+
+    def _remark(self, value: Value, lines: list[str]) -> bool:
+        """Write what a later loop adds to, with the equation of that as far as it goes."""
+        part = next((v for v, x in self.memory.in_place.items() if x is value), None)
+        if part not in self.said or part is None or value.steps is None:
+            return False
+        if not self._unit(part).direction:
+            return False
+        formula = f"{self.formulas.left(part)} = {self.formulas.right(value)} + …"
+        self.body += ["", *_comment(formula, "all steps at once"), *lines]
+        return True
 
     def _begin(self, i: int) -> list[str]:
         """The arrays that begin with a unit."""
@@ -184,7 +197,8 @@ class Writer:
         if old is None or old == name:
             return []
         self._shown[buffer] = name
-        return [f"{name} = {old}  # in its place"]
+        step = "" if value.steps is None else "_t"
+        return [f"{name} = {old}  # {name}{step} takes the place of {old}{step}"]
 
     # ------------------------------------------------------------------------------------- the loops
 
@@ -294,6 +308,8 @@ class Writer:
                 parts = ", ".join(map(index_text, index))
                 lines.append((None, f"{out}[{':, ' if whole else ''}{parts}] = {x.text}"))
             return lines
+        if value.op in ("swapaxes", "transpose"):
+            return [*lines, (None, f"{out} = np.ascontiguousarray({expression(value, xs, whole)})")]
         special = getattr(self, f"_write_{value.op}", None)
         if special is not None:
             return lines + [(None, line) for line in special(value, xs, out, whole)]
@@ -426,14 +442,16 @@ class Writer:
             f"{out} += 0.5",
         ]
 
-    def _write_class_slope(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+    def _write_class_slope(
+        self, value: Value, xs: list[Operand], out: str, whole: bool
+    ) -> list[str]:
         e, n, y, *factor = xs
         lines = []
         c = "1"
         if not factor:
             lines.append(f"np.divide({e.text}, {n.tight}[..., None], out={out})")
         elif value.reads[3].source.op == "constant":
-            c = number_text(uniform(value.reads[3].source))
+            c = self._part_of_mean(value, uniform(value.reads[3].source))
             lines.append(f"np.multiply({e.text}, ({c} / {n.tight})[..., None], out={out})")
         else:
             (x,) = lifted(value, factor, whole)
@@ -449,7 +467,38 @@ class Writer:
         target = Operand(out, value.shape, value.dtype, whole and e.stepped)
         if len(target.shape) + target.stepped == 1:
             return [*lines, f"{out}[{y.text}] -= {c}"]
-        return [*lines, f"{rows(target)}[np.arange({flat(y)}.size), {flat(y)}] -= {c}"]
+        setup, each, classes = self._classes(y)
+        return [*setup, *lines, f"{rows(target)}[{each}, {classes}] -= {c}"]
+
+    def _write_pick(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+        z, y = xs
+        if len(z.shape) + z.stepped == 1:
+            return [f"{out} = {z.tight}[{y.text}]"]
+        setup, each, classes = self._classes(y)
+        text = f"{Operand(rows(z), (), None).tight}[{each}, {classes}]"
+        ndim = len(value.shape) + z.stepped
+        return [*setup, f"{out} = {text}" if ndim == 1 else f"{out} = {text}.reshape({y.tight}.shape)"]
+
+    def _classes(self, y: Operand) -> tuple[list[str], str, str]:
+        """The classes as one list, and the numbers of their rows, where they are first used."""
+        key = flat(y)
+        if "t" in re.findall(r"\w+", key):
+            return [], f"np.arange({y.tight}.size)", key
+        if key not in self.numbered:
+            n = len(self.numbered) + 1
+            self.numbered[key] = tuple(f"{word}{n if n > 1 else ''}" for word in ("row", "column"))
+            row, column = self.numbered[key]
+            return [f"{column} = {key}", f"{row} = np.arange({column}.size)"], row, column
+        return [], *self.numbered[key]
+
+    def _part_of_mean(self, value: Value, c: Any) -> str:
+        """A factor as text: as 1 / B, if that is what the mean over the batch makes of it."""
+        e = value.reads[0].source
+        mean = any(v.about and "mean" in v.about and v.steps == value.steps for v in self.said)
+        size = int(np.prod(value.shape[:-1]))
+        if mean and e.op == "exp" and size > 1 and c == np.asarray(1 / size, value.dtype):
+            return " / ".join(["1", *(size_text(n) for n in value.shape[:-1])])
+        return number_text(c)
 
     def _write_rows_product(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
         a, g = xs
@@ -514,6 +563,11 @@ class Writer:
             return Operand(view(value, inner, stepped), value.shape, value.dtype, stepped_)
         name = self._name(value)
         buffer = self.memory.buffer.get(value)
+        if value in self.memory.packed:
+            assert value.steps is not None
+            assert where is not None
+            index = self._rows(where, -min(value.steps), len(value.steps))
+            return Operand(f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped)
         if value.steps is None or buffer is None or buffer.rows is None:
             return Operand(name, value.shape, value.dtype)
         assert where is not None
@@ -614,12 +668,18 @@ class Writer:
         for buffer in dict.fromkeys(self.memory.buffer.values()):
             for value, after in reversed(list(pairwise(buffer.values))):
                 near = self._unit(value).direction == 0 == self._unit(after).direction
-                if after in self.names and (near or self._unit(value) is self._unit(after)):
+                same = near or self._unit(value) is self._unit(after) or after.op == SUM
+                first = value not in self.memory.in_place
+                if after in self.names and same and first:
                     self.names.setdefault(value, self.names[after])
         for value in values:
             if value in self.names or self.memory.inline(value):
                 continue
             buffer_ = self.memory.buffer.get(value)
+            before = self.memory.in_place.get(value)
+            if before in self.names:
+                self.names[value] = self.names[before]
+                continue
             wanted = "r"
             if value.op in ("swapaxes", "transpose"):
                 source = self.names.get(value.reads[0].source, "r")
@@ -656,32 +716,51 @@ class Writer:
 
     def _sizes(self, text: str) -> tuple[list[str], str]:
         """The lines that give the letters their numbers, and the text with letters for them."""
-        self.letter: dict[int, str] = {}
+        found = self._candidates()
+        meanings: dict[int, set[str]] = {}
+        for letter, n, _ in found:
+            meanings.setdefault(n, set()).add(letter)
+        taken = set(self.names.values())
+        clear = {
+            letter: (n, array) for letter, n, array in reversed(found)
+            if len(meanings[n]) == 1 and letter not in taken
+        }  # fmt: skip
+        self.letter = {n: letter for letter, (n, _) in clear.items()}
+        text = self._plain(text)
+        used = [x for x in ("T", "B", "D", "H", "K") if re.search(rf"\b{x}\b", text)]
         lines: list[str] = []
-        given: dict[int, set[str]] = {}
-        arrays: dict[str, tuple[str, ...]] = {}
+        if "T" in used and "T" not in clear:
+            lines.append(f"T = {self.T}")
         for value in self.inputs:
-            shape = value.shape
-            if value.op == "input" and len(shape) == 3 and shape[0] == self.T:
-                arrays.setdefault(self.names[value], ("T", "B", "D"))
-            elif value.op == "captured" and len(shape) == 2 and value.name == "U":
-                arrays[self.names[value]] = ("H", "K")
-        by_name = {self.names[v]: v for v in self.inputs}
-        for name, letters in arrays.items():
-            for letter, n in zip(letters, by_name[name].shape, strict=True):
-                given.setdefault(n, set()).add(letter)
-        used: set[str] = set(self.names.values())
-        for name, letters in arrays.items():
-            shape = by_name[name].shape
-            clear = all(given[n] == {x} and x not in used
-                        for x, n in zip(letters, shape, strict=True))  # fmt: skip
-            if clear:
-                lines.append(f"{', '.join(letters)} = {name}.shape")
-                used |= set(letters)
-                self.letter |= dict(zip(shape, letters, strict=True))
-        if "T" not in used and self.T >= SHORTEST and re.search(r"\bT\b", text):
-            lines.insert(0, f"T = {self.T}")
-        return lines, self._plain(text)
+            name = self.names[value]
+            letters = [
+                self.letter.get(n, "_") for n in value.shape
+            ]
+            fresh = [x for x in letters if x in used and clear[x][1] is value]
+            if not fresh:
+                continue
+            given = [x if x in fresh or (x in used and False) else "_" for x in letters]
+            given = [x if given.index(x) == i else "_" for i, x in enumerate(given)]
+            lines.append(f"{', '.join(given)}{',' if len(given) == 1 else ''} = {name}.shape")
+        return lines, text
+
+    def _candidates(self) -> list[tuple[str, int, Value]]:
+        """Letters for lengths, and the argument that has an axis of that length."""
+        found: list[tuple[str, int, Value]] = []
+        sequences = sorted(
+            (v for v in self.inputs if v.op == "input" and v.shape[:1] == (self.T,)),
+            key=lambda v: -len(v.shape),
+        )
+        for value in sequences if self.T >= SHORTEST else ():
+            found += [(x, n, value) for x, n in zip("TBD", value.shape, strict=False)]
+        states = [v.shape[-1] for v in self.memory.goes_on if v.shape]
+        logits = [v.shape[-1] for v in self.memory.unit_of if v.op == "shifted"]
+        for letter, sizes in (("H", states[:1]), ("K", logits[:1])):
+            for n in sizes:
+                arrays = [v for v in self.inputs if v.op == "captured" and n in v.shape]
+                wide = sorted(arrays, key=lambda v: (len(v.shape) != 2, v.name != "U"))
+                found += [(letter, n, v) for v in wide[:1]]
+        return found
 
     def _plain(self, text: str) -> str:
         return re.sub(r"‹(\d+)›", lambda m: self.letter.get(int(m[1]), m[1]), text)
