@@ -228,7 +228,9 @@ def _reduction(value: Value, xs: Sequence[Operand], whole: bool) -> str:
 
 def _row_sum(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     (x,) = xs
-    return f"np.dot({x.text}, np.ones({size_text(x.shape[-1])}, {dtype_text(x.dtype)}))"
+    text = f"np.dot({rows(x)}, np.ones({size_text(x.shape[-1])}, {dtype_text(x.dtype)}))"
+    ndim = len(x.shape) + (whole and x.stepped)
+    return text if ndim <= 2 else f"{text}.reshape({x.tight}.shape[:-1])"
 
 
 def _concatenate(value: Value, xs: Sequence[Operand], whole: bool) -> str:

@@ -237,6 +237,7 @@ class Writer:
                 f"for t in range({self._number(steps[-1])}, {self._number(steps[0] - 1)}, -1):"
             )
         condition: str | None = None
+        lines = self._bound(lines)
         for when, text in lines:
             wanted = self._condition(when, steps)
             if wanted == "":
@@ -246,6 +247,43 @@ class Writer:
                     self.body.append(f"    if {wanted}:")
                 self.body.append(f"        {text}")
             condition = wanted
+
+    def _bound(self, lines: Lines) -> Lines:
+        """The lines of a loop, with rows that are used more than once taken out once.
+
+        Of an array that has several names, the last one is used.
+        """
+        last = {self._name(v): self._shown.get(b, "") for v, b in self.memory.buffer.items()
+                if b.rows is not None and b.shape}  # fmt: skip
+        row = re.compile(r"(?<![\w.])(\w+)\[(t(?: [+-] \d+)?)\]")
+
+        def latest(match: re.Match[str]) -> str:
+            return f"{last.get(match[1], match[1])}[{match[2]}]"
+
+        lines = [(when, row.sub(latest, text)) for when, text in lines]
+        count: dict[tuple[str, str], int] = {}
+        for _, text in lines:
+            for name, index in row.findall(text):
+                count[name, index] = count.get((name, index), 0) + 1
+        words = {"t": "t", "t - 1": "before", "t + 1": "after"}
+        taken = set(self.names.values())
+        bound = {
+            (name, index): f"{name}_{words[index]}" for (name, index), n in count.items()
+            if n > 1 and index in words and name in last.values()
+            and f"{name}_{words[index]}" not in taken
+        }  # fmt: skip
+
+        def once(match: re.Match[str]) -> str:
+            return bound.get((match[1], match[2]), match[0])
+
+        fresh: Lines = [(None, f"{local} = {name}[{index}]") for (name, index), local in bound.items()]
+        for when, text in lines:
+            target, sign, rest = text.partition(" = ")
+            if sign and row.fullmatch(target):  # it is a row that is given another value
+                fresh.append((when, f"{target} = {row.sub(once, rest)}"))
+            else:
+                fresh.append((when, row.sub(once, text)))
+        return fresh
 
     def _beginning(self, value: Value) -> list[str]:
         """What a sequence has before its first step, or after its last."""
@@ -509,7 +547,11 @@ class Writer:
         keep = len(value.shape)
         if keep == 0:
             return [f"{out} = {g.tight}.sum()"]
-        return [f"{out} = {Operand(rows(g, keep), (), None).tight}.sum(axis=0)"]
+        matrix = rows(g, keep)
+        if keep == 1 and len(g.shape) + g.stepped > 1:
+            n = f"len({matrix})" if matrix == g.text else f"{g.tight}[..., 0].size"
+            return [f"{out} = np.dot(np.ones({n}, {dtype_text(value.dtype)}), {matrix})"]
+        return [f"{out} = {Operand(matrix, (), None).tight}.sum(axis=0)"]
 
     def _write_put_rows(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
         at = value.attributes["at"]
