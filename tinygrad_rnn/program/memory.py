@@ -144,7 +144,7 @@ class Memory:
                     buffer = self.buffer[into]
                     self.in_place[value] = into
                 else:
-                    rows = None if value.steps is None or self.scratch(value) else self.rows
+                    rows = self._rows(value)
                     buffer = Buffer(rows, value.shape, value.dtype)
                     same = free.get(buffer.kind, [])
                     if same:
@@ -157,6 +157,29 @@ class Memory:
                 if all(at <= i for v in buffer.values for at, *_ in self.uses[v]):
                     alive.remove(buffer)
                     free.setdefault(buffer.kind, []).append(buffer)
+
+    def _rows(self, value: Value) -> tuple[int, int] | None:
+        """The rows of a new array: where a loop goes through it, row t is step t."""
+        if value.steps is None or self.scratch(value):
+            return None
+        if value in self.results or self._in_a_loop(value):
+            return self.rows
+        return min(value.steps), max(value.steps)
+
+    def _in_a_loop(self, value: Value) -> bool:
+        """Whether a loop reads or makes a value, or what is made in its place."""
+        for _ in range(20):
+            if self.units[self.unit_of[value]].direction or value in self.ends_in:
+                return True
+            if any(at < len(self.units) and self.units[at].direction for at, *_ in self.uses[value]):
+                return True
+            readers = [r for r, _ in self.read_by[value] if r is not None]
+            if len(readers) != 1 or readers[0].op not in INTO or readers[0] not in self.unit_of:
+                return False
+            value = readers[0]
+            if self.inline(value):
+                return False
+        return False
 
     def _pack(self, value: Value) -> bool:
         """Whether an expression over all steps is kept as it is: its first row is the first step.
@@ -204,6 +227,10 @@ class Memory:
                 continue
             if value.steps is not None and not value.steps <= (x.steps or frozenset()):
                 continue
+            if buffer.rows is not None and self.scratch(value) is False:
+                lo, hi = min(value.steps or {0}), max(value.steps or {0})
+                if lo < buffer.rows[0] or hi > buffer.rows[1]:
+                    continue
             if not self._done_with(buffer, value, here, place):
                 continue
             return x

@@ -33,13 +33,15 @@ VIEWS = {"swapaxes", "transpose", "reshape", "ravel", "squeeze", "expand_dims", 
 class Operand:
     """An argument as text.
 
-    shape: its shape in one step. stepped: whether it has the steps as one more axis in front.
+    shape: its shape in one step. stepped: whether it has the steps as one more axis in front;
+    rows: so many.
     """
 
     text: str
     shape: tuple[int, ...]
     dtype: Any
     stepped: bool = False
+    rows: int = 0
 
     @property
     def tight(self) -> str:
@@ -228,6 +230,8 @@ def _reduction(value: Value, xs: Sequence[Operand], whole: bool) -> str:
 
 def _row_sum(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     (x,) = xs
+    if len(x.shape) + (whole and x.stepped) == 1:
+        return f"{x.tight}.sum()"
     text = f"np.dot({rows(x)}, np.ones({size_text(x.shape[-1])}, {dtype_text(x.dtype)}))"
     ndim = len(x.shape) + (whole and x.stepped)
     return text if ndim <= 2 else f"{text}.reshape({x.tight}.shape[:-1])"

@@ -53,6 +53,11 @@ class Where:
     first: int = 0
     last: int = 0
 
+    @property
+    def count(self) -> int:
+        """How many steps they are."""
+        return self.last - self.first + 1
+
     def of(self, read: Read) -> Where | None:
         """The steps that are read there; None of what is shared."""
         if read.sign is None or read.offset is None:
@@ -88,9 +93,7 @@ class Writer:
         self.names = name_values(values, self.inputs, self.memory.goes_on)
         self.said = set(self.names)
         self.formulas = Formulas(self._formula_name)
-        self.base = -self.memory.rows[0]
         self.T = self.memory.rows[1]
-        self.length = self.memory.rows[1] - self.memory.rows[0] + 1
         self.name = name
         self.body: list[str] = []
         self.checked: dict[str, str] = {}
@@ -182,7 +185,7 @@ class Writer:
                 continue
             shape = list(map(size_text, buffer.shape))
             if buffer.rows is not None:
-                shape = [self._number(self.length), *shape]
+                shape = [self._number(buffer.rows[1] - buffer.rows[0] + 1), *shape]
             self._shown[buffer] = name
             shape_ = ", ".join(shape) + ("," if len(shape) == 1 else "")
             lines.append(f"{name} = empty(({shape_}), {dtype_text(buffer.dtype)})")
@@ -292,9 +295,8 @@ class Writer:
             if read.source is self.memory.goes_on[value]:
                 continue
             for t in sorted(read.steps or ()):
-                at = Where(True, 0, t)
-                x = self._operand(read, at)
-                lines.append(f"{self._name(value)}[{self._number(t + self.base)}] = {x.text}")
+                x = self._operand(read, Where(True, 0, t))
+                lines.append(f"{self._target(value, Where(True, 0, t))} = {x.text}")
         return lines
 
     def _condition(self, when: frozenset[int] | None, steps: list[int]) -> str:
@@ -353,13 +355,25 @@ class Writer:
             return lines + [(None, line) for line in special(value, xs, out, whole)]
         into = buffered and value.shape and all(x.dtype == value.dtype for x in xs)
         if value.op in UFUNCS and buffered and value.shape:
-            arguments = ", ".join(x.text for x in lifted(value, xs, whole))
-            return [*lines, (None, f"np.{value.op}({arguments}, out={out})")]
+            return [*lines, (None, self._ufunc_into(value, lifted(value, xs, whole), out))]
         if value.op == "matmul" and into:
             text = self._matmul_into(value, xs, out, whole)
             if text:
                 return [*lines, (None, text)]
         return [*lines, (None, self._assigned(value, out, expression(value, xs, whole), where))]
+
+    def _ufunc_into(self, value: Value, xs: list[Operand], out: str) -> str:
+        kept = self.memory.in_place.get(value)
+        texts = [
+            out if kept is not None and read.source is kept and read.aligned else x.text
+            for read, x in zip(value.reads, xs, strict=True)
+        ]
+        signs = {"subtract": "-=", "multiply": "*=", "divide": "/="}
+        if value.op in signs and texts[0] == out and texts[1] != out:
+            return f"{out} {signs[value.op]} {texts[1]}"
+        if value.op == "multiply" and texts[1] == out and texts[0] != out:
+            return f"{out} *= {texts[0]}"
+        return f"np.{value.op}({', '.join(texts)}, out={out})"
 
     def _part_of(self, value: Value, xs: Sequence[Operand], whole: bool) -> str:
         """A value inside the expression of another."""
@@ -462,6 +476,8 @@ class Writer:
 
     def _write_shifted(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
         (z,) = xs
+        if value in self.memory.in_place:
+            return [f"{out} -= {Operand(out, (), None).tight}.max(axis=-1, keepdims=True)"]
         return [f"np.subtract({z.text}, {z.tight}.max(axis=-1, keepdims=True), out={out})"]
 
     def _write_relu(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
@@ -490,7 +506,11 @@ class Writer:
             lines.append(f"np.divide({e.text}, {n.tight}[..., None], out={out})")
         elif value.reads[3].source.op == "constant":
             c = self._part_of_mean(value, uniform(value.reads[3].source))
-            lines.append(f"np.multiply({e.text}, ({c} / {n.tight})[..., None], out={out})")
+            scale = f"({c} / {n.tight})[..., None]"
+            if value in self.memory.in_place:
+                lines.append(f"{out} *= {scale}")
+            else:
+                lines.append(f"np.multiply({e.text}, {scale}, out={out})")
         else:
             (x,) = lifted(value, factor, whole)
             lines.append(f"np.divide({e.text}, {n.tight}[..., None], out={out})")
@@ -524,10 +544,19 @@ class Writer:
             return [], f"np.arange({y.tight}.size)", key
         if key not in self.numbered:
             n = len(self.numbered) + 1
-            self.numbered[key] = tuple(f"{word}{n if n > 1 else ''}" for word in ("row", "column"))
+            self.numbered[key] = tuple(
+                f"{word}{n if n > 1 else ''}" if word != "classes" or key != y.text else key
+                for word in ("each", "classes")
+            )
             row, column = self.numbered[key]
-            return [f"{column} = {key}", f"{row} = np.arange({column}.size)"], row, column
+            every = f"{row} = np.arange({self._count(y, 0)})"
+            return ([every, f"{column} = {key}"] if key != y.text else [every]), row, column
         return [], *self.numbered[key]
+
+    def _count(self, x: Operand, keep: int) -> str:
+        """How many rows an array has, all axes but the last `keep` taken together."""
+        sizes = [size_text(n) for n in x.shape[: len(x.shape) - keep]]
+        return " * ".join([self._number(x.rows), *sizes] if x.stepped else sizes) or "1"
 
     def _part_of_mean(self, value: Value, c: Any) -> str:
         """A factor as text: as 1 / B, if that is what the mean over the batch makes of it."""
@@ -549,8 +578,8 @@ class Writer:
             return [f"{out} = {g.tight}.sum()"]
         matrix = rows(g, keep)
         if keep == 1 and len(g.shape) + g.stepped > 1:
-            n = f"len({matrix})" if matrix == g.text else f"{g.tight}[..., 0].size"
-            return [f"{out} = np.dot(np.ones({n}, {dtype_text(value.dtype)}), {matrix})"]
+            ones = f"np.ones({self._count(g, 1)}, {dtype_text(value.dtype)})"
+            return [f"{out} = np.dot({ones}, {matrix})"]
         return [f"{out} = {Operand(matrix, (), None).tight}.sum(axis=0)"]
 
     def _write_put_rows(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
@@ -586,7 +615,7 @@ class Writer:
             return self._access(source, Where(False, sign, offset, lo, hi))
         every = self._access(source, Where(False, 1, 0, min(over), max(over)))
         index = [t - min(over) for t in over]
-        return Operand(f"{every.tight}[{index}]", every.shape, every.dtype, True)
+        return Operand(f"{every.tight}[{index}]", every.shape, every.dtype, True, len(over))
 
     def _access(self, value: Value, where: Where | None) -> Operand:
         """A value as text, in the steps that are meant."""
@@ -597,24 +626,31 @@ class Writer:
             read = value.reads[0]
             if not is_view(value):
                 xs = [self._operand(r, where) for r in value.reads]
-                return Operand(self._part_of(value, xs, stepped), value.shape, value.dtype, stepped)
+                text = self._part_of(value, xs, stepped)
+                return Operand(text, value.shape, value.dtype, stepped, xs[0].rows)
             if value.op == "getitem" and any(map(moves, value.attributes["index"])):
                 return self._moving(value, where)
             inner = self._operand(read, where)
             stepped_ = inner.stepped and value.op != "rows"
-            return Operand(view(value, inner, stepped), value.shape, value.dtype, stepped_)
+            return Operand(
+                view(value, inner, stepped), value.shape, value.dtype, stepped_, inner.rows
+            )
         name = self._name(value)
         buffer = self.memory.buffer.get(value)
         if value in self.memory.packed:
             assert value.steps is not None
             assert where is not None
             index = self._rows(where, -min(value.steps), len(value.steps))
-            return Operand(f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped)
+            return Operand(
+                f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped, where.count
+            )
         if value.steps is None or buffer is None or buffer.rows is None:
             return Operand(name, value.shape, value.dtype)
         assert where is not None
-        index = self._rows(where, self.base, self.length)
-        return Operand(f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped)
+        index = self._rows(where, -buffer.rows[0], buffer.rows[1] - buffer.rows[0] + 1)
+        return Operand(
+            f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped, where.count
+        )
 
     def _moving(self, value: Value, where: Where | None) -> Operand:
         """x[t], for one step or for all."""
@@ -634,12 +670,12 @@ class Writer:
         taken = self._rows(moved, 0, array.shape[axis])
         parts = [*map(index_text, before), taken or ":", *map(index_text, after)]
         if not where.loop and parts == [":"]:
-            return Operand(array.text, value.shape, value.dtype, True)
+            return Operand(array.text, value.shape, value.dtype, True, where.count)
         text = f"{array.tight}[{', '.join(parts)}]"
         if where.loop:
             return Operand(text, value.shape, value.dtype)
         text = f"np.moveaxis({text}, {axis}, 0)" if axis else text
-        return Operand(text, value.shape, value.dtype, True)
+        return Operand(text, value.shape, value.dtype, True, where.count)
 
     def _rows(self, where: Where, base: int, length: int) -> str:
         """An index of rows: t - 1, 1:, :-1. "" for all of them."""
