@@ -15,6 +15,7 @@ PACKAGE = Path(tinygrad_rnn.__file__).parent
 FLOORS = [
     ["engine"],
     ["fold"],
+    ["program"],
     ["nn", "optim"],
     ["tables", "progress", "threads"],
     ["bptt"],

@@ -25,16 +25,19 @@ from .engine.rules import (
 )
 from .engine.tensor import Parameter, Tensor, tensor
 from .fold import fold
+from .program import Program, compile
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GraphvizNotFound",
     "Parameter",
+    "Program",
     "Tensor",
     "add_n",
     "bptt",
     "check_gradients",
+    "compile",
     "concatenate",
     "cross_entropy",
     "describe",

@@ -139,7 +139,8 @@ def recording_all() -> Iterator[list[Node]]:
     backward pass in the block is itself recorded.
     """
     before = recorder.whole
-    recorder.whole = nodes = []
+    nodes: list[Node] = []
+    recorder.whole = nodes
     try:
         yield nodes
     finally:
@@ -150,9 +151,9 @@ def check_readable(what: str) -> None:
     """A RuntimeError where all is recorded: a value that is read now would be fixed for ever."""
     if recorder.whole is not None:
         raise RuntimeError(
-            f"{what} reads a number while the function is recorded by compile. The recording stands "
-            "for later calls too, in which the number is another one: return the tensor and read "
-            "it outside, or choose with where() instead of if"
+            f"{what} reads a number while the function is recorded by compile. The recording "
+            "stands for later calls too, in which the number is another one: return the tensor and "
+            "read it outside, or choose with where() instead of if"
         )
 
 

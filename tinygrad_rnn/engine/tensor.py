@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import PLAIN, READING, arrays_of, bound, constant, data_of, index_part, own, unpacked
+from .arguments import (
+    PLAIN,
+    READING,
+    arrays_of,
+    bound,
+    constant,
+    data_of,
+    index_part,
+    own,
+    unpacked,
+)
 from .held import read_only
 from .record import (
     Node,

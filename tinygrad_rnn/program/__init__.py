@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
-from .trace import Unsupported, fill, flatten, key_of, trace
+from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
 
@@ -61,33 +61,40 @@ class Program:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given: list[Any] = []
-        args = flatten(args, given)
-        kwargs = flatten(kwargs, given) if kwargs else kwargs
-        shapes = tuple(
-            (x.array.shape, x.array.dtype, True, x.requires_grad)
-            if isinstance(x, Tensor)
-            else (x.shape, x.dtype)
-            for x in given
-        )
-        key = (shapes, key_of(args), key_of(kwargs) if kwargs else None)
-        derived = self._derived.get(key)
+        key: list[Any] = []
+        if kwargs or not _all_arrays(args, key):
+            key = []
+            args, kwargs = flatten(args, given), flatten(kwargs, given)
+            for x in given:
+                _add_to_key(x, key)
+            key += [key_of(args), key_of(kwargs)]
+        else:
+            given = list(args)
+            args = self._places(len(args))
+        of_call = tuple(key)
+        derived = self._derived.get(of_call)
         if derived is None or not derived.outside.unchanged():
-            derived = self._derive(key, args, kwargs, given)
+            derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
         if derived.run is None:
             return self._f(*fill(args, given), **fill(kwargs, given))
-        arrays = [x.array if isinstance(x, Tensor) else x for x in given]
+        arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
         arrays += [x.array for x in derived.captured]
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
         for gradient in derived.gradients:
-            x = gradient.tensor if gradient.argument is None else given[gradient.argument]
+            x: Any = gradient.tensor if gradient.argument is None else given[gradient.argument]
             if gradient.output is None:
                 x.grad = None
                 continue
             g = from_array(_plain(results[gradient.output]))
             x.grad = g if x.grad is None or not gradient.added else x.grad + g
-        return fill(derived.result, [from_array(_plain(r)) for r in results])
+        return fill(derived.result, [from_array(_plain(r)) for r in results[: derived.returned]])
+
+    @staticmethod
+    @functools.cache
+    def _places(count: int) -> tuple[Place, ...]:
+        return tuple(map(Place, range(count)))
 
     def _derive(self, key: Any, args: Any, kwargs: Any, given: list[Any]) -> Derived:
         name = getattr(self._f, "__name__", "program")
@@ -123,6 +130,27 @@ class Program:
         if self._last is None:
             raise RuntimeError("call the program first: it is derived from a call's recording")
         return self._last
+
+
+def _all_arrays(args: tuple[Any, ...], key: list[Any]) -> bool:
+    """Whether the arguments are arrays and tensors only; adds what a recording depends on."""
+    for x in args:
+        if not isinstance(x, (np.ndarray, Tensor)):
+            return False
+        _add_to_key(x, key)
+    return True
+
+
+def _add_to_key(x: Any, key: list[Any]) -> None:
+    if isinstance(x, Tensor):
+        key.append(x.requires_grad)
+        x = x.array
+    key.append(x.shape)
+    key.append(x.dtype)
+
+
+def _array(x: Any) -> npt.NDArray[Any]:
+    return x.array if isinstance(x, Tensor) else np.asarray(x)
 
 
 def _plain(x: Any) -> npt.NDArray[Any]:

@@ -65,6 +65,7 @@ class Derived:
     constants: list[Any]
     gradients: list[Gradient]
     result: Any
+    returned: int
     outside: Captured
     facts: dict[str, int] = field(default_factory=dict)
     buffers: Buffers = field(default_factory=Buffers)
@@ -72,39 +73,72 @@ class Derived:
     @classmethod
     def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
         """No program."""
-        return cls(None, None, why, [], [], [], None, Captured(f))
+        return cls(None, None, why, [], [], [], None, 0, Captured(f))
 
 
 def derive(trace: Trace, name: str) -> Derived:
-    """The program of a trace."""
+    """The program of a trace: as a loop, or as a list of operations; `Unsupported` if neither."""
+    reasons = []
+    for folded in (True, False):
+        try:
+            derived = _derived(trace, name, folded)
+            check(derived, trace)
+        except Exception as error:
+            # A gap in the passes is no reason not to run: the next way is simpler.
+            kind = (
+                "" if isinstance(error, (Unsupported, ValueError)) else f"{type(error).__name__} "
+            )
+            reasons.append(f"{'no loop' if folded else 'no program'}: {kind}{error}")
+        else:
+            derived.why = "; ".join(reasons)
+            return derived
+    raise Unsupported("; ".join(reasons))
+
+
+def _derived(trace: Trace, name: str, folded: bool) -> Derived:
     builder = Builder(trace.inputs, trace.captured)
-    why = ""
     facts = {"recorded nodes": len(history(*trace.outputs))}
-    try:
+    if folded:
         graph = fold(trace.outputs)
         facts["folded nodes"] = len(graph.nodes)
-        writer, units = _written(builder.folded(graph), trace, name)
-    except (ValueError, Unsupported) as no_loop:
-        why = f"no loop: {no_loop}"
-        builder = Builder(trace.inputs, trace.captured)
-        writer, units = _written(builder.unrolled(trace.outputs), trace, name)
+        roots = builder.folded(graph)
+    else:
+        roots = builder.unrolled(trace.outputs)
+    writer, units = _written(roots, trace, name)
     source = writer.source()
     space: dict[str, Any] = {}
     exec(compile(source, f"<derived program of {name}>", "exec"), space)
+    at_once_ = [u for u in units if not u.direction and u.values[0].steps is not None]
     facts |= {
         "loops": sum(1 for unit in units if unit.direction),
         "operations in loops": sum(len(unit.values) for unit in units if unit.direction),
-        "operations over all steps at once": sum(
-            1 for unit in units if not unit.direction and unit.values[0].steps is not None
-        ),
-        "other operations": sum(
-            1 for u in units if not u.direction and u.values[0].steps is None
-        ),
+        "operations over all steps at once": len(at_once_),
+        "other operations": sum(1 for u in units if not u.direction) - len(at_once_),
     }
     return Derived(
-        space[name], source, why, trace.captured, [v.constant for v in writer.constants],
-        trace.gradients, trace.result, trace.outside, facts,
+        space[name], source, "", trace.captured, [v.constant for v in writer.constants],
+        trace.gradients, trace.result, trace.returned, trace.outside, facts,
     )  # fmt: skip
+
+
+def check(derived: Derived, trace: Trace) -> None:
+    """An `Unsupported` if the program does not compute what was recorded."""
+    assert derived.run is not None
+    given = [x.array for x in [*trace.inputs, *trace.captured]] + derived.constants
+    results = derived.run(*given, empty=derived.buffers.start())
+    for found, output in zip(results, trace.outputs, strict=True):
+        found, wanted = np.asarray(found), output.array
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            raise Unsupported(f"{found.dtype} of shape {found.shape} instead of {wanted.dtype} "
+                              f"of shape {wanted.shape} came out")  # fmt: skip
+        if wanted.dtype.kind == "f":
+            scale = np.max(np.abs(wanted), initial=0, where=np.isfinite(wanted))
+            loose = 1e4 * float(np.finfo(wanted.dtype).eps)
+            same = np.allclose(found, wanted, rtol=loose, atol=loose * float(scale), equal_nan=True)
+        else:
+            same = np.array_equal(found, wanted)
+        if not same:
+            raise Unsupported("another value came out than was recorded")
 
 
 def _written(roots: Roots, trace: Trace, name: str) -> tuple[Writer, Any]:

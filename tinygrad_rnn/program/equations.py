@@ -120,7 +120,7 @@ def constant(array: Any, name: str | None = None) -> Value:
 
 def composed(outer: Read, inner: Read) -> Read:
     """Reading through a copy: the outer read's source is the inner read's in its every step."""
-    if inner.sign is None or outer.sign is None and outer.over is None:
+    if inner.sign is None or (outer.sign is None and outer.over is None):
         return Read(inner.source, inner.sign, inner.offset, outer.steps)
     assert inner.offset is not None
     if outer.over is not None:
@@ -277,7 +277,7 @@ class Builder:
         moving = [p for p in pieces if p.sign == 1]
         main = max(moving, key=lambda p: len(p.steps or ()), default=None)
         shift = 0 if main is None else main.offset or 0
-        terms: dict[Any, Steps] = {}
+        terms: dict[tuple[Value, int | None, int | None], Steps] = {}
         for p in pieces:
             offset = p.offset
             if p.sign and offset is not None:
@@ -288,7 +288,7 @@ class Builder:
         if key not in self._phis:
             shape, dtype = pieces[0].source.shape, pieces[0].source.dtype
             phi = Value(SUM, frozenset(t + shift for t in steps), shape, dtype)
-            phi.reads = [Read(*way, when) for way, when in terms.items()]
+            phi.reads = [Read(x, sign, at, when) for (x, sign, at), when in terms.items()]
             phi.name = main.source.name if main else pieces[0].source.name
             self._phis[key] = phi
         return Read(self._phis[key], 1, shift, steps)

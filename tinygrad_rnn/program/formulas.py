@@ -74,9 +74,11 @@ class Formulas:
             parts.append(self._read(read, moved, deep))
         texts = [text for text, _ in parts]
         if value.op == SUM:
-            total = any(r.over is not None for r in value.reads)
-            return " + ".join(f"Σ_t {t}" if r.over is not None else t
-                              for t, r in zip(texts, value.reads, strict=True)), 0 if not total else 1  # fmt: skip
+            terms = [
+                f"Σ_t {text}" if read.over is not None else text
+                for text, read in zip(texts, value.reads, strict=True)
+            ]
+            return " + ".join(terms), int(any(read.over is not None for read in value.reads))
         if value.op == "tile":
             return f"[{' | '.join(texts)}]", 2
         if value.op == "class_slope":

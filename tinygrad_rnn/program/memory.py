@@ -171,7 +171,9 @@ class Memory:
         for _ in range(20):
             if self.units[self.unit_of[value]].direction or value in self.ends_in:
                 return True
-            if any(at < len(self.units) and self.units[at].direction for at, *_ in self.uses[value]):
+            if any(
+                at < len(self.units) and self.units[at].direction for at, *_ in self.uses[value]
+            ):
                 return True
             readers = [r for r, _ in self.read_by[value] if r is not None]
             if len(readers) != 1 or readers[0].op not in INTO or readers[0] not in self.unit_of:

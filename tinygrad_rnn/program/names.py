@@ -13,7 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .equations import SUM, Value
 
-RESERVED = {*keyword.kwlist, *dir(builtins), "np", "t", "empty", "scatter", "softmax", "T", "B", "D"}
+RESERVED = {
+    *keyword.kwlist,
+    *dir(builtins),
+    "np",
+    "t",
+    "empty",
+    "scatter",
+    "softmax",
+    "T",
+    "B",
+    "D",
+}
 RESERVED |= {"logsumexp", "log_softmax"}
 
 
@@ -50,9 +61,8 @@ def name_values(
             wanted += "0"
         give(value, wanted)
     for value in values:
-        if value not in names and not value.leaf and value not in goes_on:
-            if value.name:
-                give(value, value.name)
+        if value not in names and not value.leaf and value not in goes_on and value.name:
+            give(value, value.name)
     names.update({value: names[of] for value, of in goes_on.items() if of in names})
     return names
 

@@ -73,8 +73,10 @@ def substitute(roots: Roots, instead: dict[Value, Read]) -> bool:
                     break
                 fresh.append(new)
         value.reads = fresh
-        while value.adjoint in instead and instead[value.adjoint].source is not value.adjoint:
-            value.adjoint = instead[value.adjoint].source
+        of = value.adjoint
+        while of is not None and of in instead and instead[of].source is not of:
+            of = instead[of].source
+        value.adjoint = of
     roots[:] = [resolved(root)[0] for root in roots]
     return True
 
@@ -302,16 +304,21 @@ def _flat_sums(roots: Roots) -> bool:
     for value in ordered(roots):
         if value.op != SUM:
             continue
-        begins = value.steps is not None and not _overlap(value) and any(
-            r.sign in (None, 0) for r in value.reads
+        begins = (
+            value.steps is not None
+            and not _overlap(value)
+            and any(r.sign in (None, 0) for r in value.reads)
         )  # a sequence with its beginning, which is to stay one
         for read in list(value.reads):
             inner = read.source
             single = len(read_by.get(inner, ())) == 1
             if begins and inner.op == SUM and read.sign == 1 and read.offset == 0:
                 continue
-            if inner.op != SUM or inner is value or not single or any(
-                r.source is inner for r in inner.reads
+            if (
+                inner.op != SUM
+                or inner is value
+                or not single
+                or any(r.source is inner for r in inner.reads)
             ):
                 continue
             if inner.shape != value.shape or inner.dtype != value.dtype:
@@ -377,7 +384,9 @@ def _running_totals(roots: Roots) -> bool:
         if own[0].steps != frozenset(steps[1:]) or len(steps) != abs(steps[0] - steps[-1]) + 1:
             continue
         outside = [r for who, r in read_by[value] if who is not value]
-        if not all((r.sign == 0 and r.offset == steps[-1]) or r.over == [steps[-1]] for r in outside):
+        if not all(
+            (r.sign == 0 and r.offset == steps[-1]) or r.over == [steps[-1]] for r in outside
+        ):
             continue
         total = Value(SUM, None, value.shape, value.dtype, name=value.name)
         total.adjoint = value.adjoint
@@ -416,7 +425,8 @@ def _one_home(roots: Roots) -> None:
         further = (source.steps or frozenset()) - (home.steps or frozenset())
         own.steps = (own.steps or frozenset()) | further
         home.steps = (home.steps or frozenset()) | further
-    for value in [None, *readers(roots)]:
+    everyone: list[Value | None] = [None, *readers(roots)]
+    for value in everyone:
         for read in roots if value is None else value.reads:
             if read.source not in homes or read.source.steps is None:
                 continue
@@ -439,7 +449,9 @@ def _one_home(roots: Roots) -> None:
 def _overlap(value: Value) -> bool:
     """Whether a sum has more than one term in a step, or a term that is broadcast."""
     count = sum(len(read.steps or ()) for read in value.reads)
-    if any(read.source.shape != value.shape for read in value.reads if uniform(read.source) is None):
+    if any(
+        read.source.shape != value.shape for read in value.reads if uniform(read.source) is None
+    ):
         return True
     return count != len(value.steps or ())
 

@@ -131,13 +131,13 @@ def view(value: Value, x: Operand, whole: bool) -> str:
             index = f":, {index}" if index else ":"
         return f"{x.tight}[{index}]" if index else x.text
     if value.op == "swapaxes":
-        axes = [_moved(value.attributes[k], x, shift) for k in ("axis1", "axis2")]
-        if not shift and len(x.shape) == 2 and {a % 2 for a in axes} == {0, 1}:
+        first, second = (_moved(value.attributes[k], x, shift) for k in ("axis1", "axis2"))
+        if not shift and len(x.shape) == 2 and {first % 2, second % 2} == {0, 1}:
             return f"{x.tight}.T"
-        return f"{x.tight}.swapaxes({axes[0]}, {axes[1]})"
+        return f"{x.tight}.swapaxes({first}, {second})"
     if value.op == "transpose":
-        axes = value.attributes.get("axes")
-        axes = tuple(reversed(range(len(x.shape)))) if axes is None else tuple(axes)
+        given = value.attributes.get("axes")
+        axes = tuple(reversed(range(len(x.shape)))) if given is None else tuple(given)
         if shift:
             axes = (0, *(a % len(x.shape) + 1 for a in axes))
         return f"{x.tight}.transpose{axes}"
@@ -146,8 +146,8 @@ def view(value: Value, x: Operand, whole: bool) -> str:
         return f"np.moveaxis({x.text}, {both[0]}, {both[1]})"
     if value.op == "flip":
         axis = value.attributes.get("axis")
-        axes = tuple(range(len(x.shape))) if axis is None else axis
-        return f"np.flip({x.text}, {_all_moved(axes, x, shift)})"
+        flipped = tuple(range(len(x.shape))) if axis is None else axis
+        return f"np.flip({x.text}, {_all_moved(flipped, x, shift)})"
     shape: tuple[Any, ...] = value.shape
     return f"{x.tight}.reshape({', '.join((f'len({x.tight})', *map(size_text, shape)) if shift else map(size_text, shape))})"
 
@@ -216,6 +216,13 @@ def _reduction(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     (x,) = xs
     axis = value.attributes.get("axis")
     keepdims = ", keepdims=True" if value.attributes.get("keepdims") else ""
+    if value.op == "mean" and not keepdims:
+        size = math.prod(x.shape) // max(math.prod(value.shape), 1)
+        total = Value("sum", value.steps, value.shape, value.dtype, value.reads, value.attributes)
+        by = [size_text(n) for n in x.shape] if not value.shape else [str(size)]
+        if size > 0 and x.shape:
+            divisor = by[0] if len(by) == 1 else f"({' * '.join(by)})"
+            return f"{_reduction(total, xs, whole)} / {divisor}"
     name = {"amax": "max", "amin": "min"}.get(value.op, value.op)
     if whole and x.stepped:
         axis = tuple(range(len(x.shape))) if axis is None else axis

@@ -86,8 +86,8 @@ def _losses(roots: Roots) -> None:
             if last and (z.source, z.sign, z.offset, value.steps) in known:
                 e, n, _ = _exponentials(value, z)
                 instead[value] = _instead(value, _made("over_rows", value, value.shape, e, n))
-        elif value.op == "equal" and (y := _classes(value)) is not None:
-            hot = Value("is_class", value.steps, value.shape, value.dtype, [y])
+        elif value.op == "equal" and (classes := _classes(value)) is not None:
+            hot = Value("is_class", value.steps, value.shape, value.dtype, [classes])
             instead[value] = _instead(value, hot)
     substitute(roots, instead)
 
@@ -193,7 +193,11 @@ def _over_rows(read: Read) -> Read:
             made = Value("rows_sum", None, term.shape, term.dtype, reads)
     elif term.op == "scatter" and len(term.reads) == 1 and term.reads[0].sign is not None:
         made = _put_rows(term, over)
-    elif term.op == "scatter" and len(term.reads) == 2 and str(term.attributes["index"]) == "(array,)":
+    elif (
+        term.op == "scatter"
+        and len(term.reads) == 2
+        and str(term.attributes["index"]) == "(array,)"
+    ):
         g, ids = term.reads
         stepped = g.source.steps is not None and ids.source.steps is not None
         if stepped and ids.source.dtype.kind in "iu":
@@ -258,9 +262,7 @@ def _outer(term: Value, over: list[int]) -> list[Read] | None:
             return None
         if x.source.reads[0].sign is None:
             return None
-    return [
-        _mapped(x.source.reads[0], [x.at(t) or 0 for t in over]) for x in (a, g)
-    ]
+    return [_mapped(x.source.reads[0], [x.at(t) or 0 for t in over]) for x in (a, g)]
 
 
 # -------------------------------------------------------------------------------------------- parts

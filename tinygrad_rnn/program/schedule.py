@@ -155,7 +155,9 @@ def _loop(group: list[Value]) -> Unit:
         while waiting:
             value = waiting[-1]
             if value not in state:
-                state[value] = [r.source for r in value.reads if r.source in members and not r.offset]
+                state[value] = [
+                    r.source for r in value.reads if r.source in members and not r.offset
+                ]
             if state[value]:
                 source = state[value].pop(0)
                 if source not in state:

@@ -77,9 +77,7 @@ class Writer:
     def __init__(self, name: str, units: list[Unit], roots: Roots, inputs: list[Value]) -> None:
         self.units, self.roots, self.inputs = units, roots, inputs
         self.memory = Memory(units, roots)
-        values = [
-            value for unit in units for value in unit.values if not self.memory.inline(value)
-        ]
+        values = [value for unit in units for value in unit.values if not self.memory.inline(value)]
         for value in readers(roots):
             if not known(value):
                 raise Unsupported(f"it is not known how {value.op} is written in NumPy")
@@ -97,7 +95,7 @@ class Writer:
         self.name = name
         self.body: list[str] = []
         self.checked: dict[str, str] = {}
-        self.numbered: dict[str, tuple[str, ...]] = {}
+        self.numbered: dict[str, tuple[str, str]] = {}
         self._shown: dict[Buffer, str] = {}
         self._fill_names(values)
 
@@ -116,7 +114,9 @@ class Writer:
                  *text.split("\n")]  # fmt: skip
         body = "\n".join(f"    {line}".rstrip() for line in lines)
         helpers = "\n".join(
-            text for name, text in HELPERS.items() if re.search(rf"^[^#]*(?<![\w.]){name}\(", body, re.MULTILINE)
+            text
+            for name, text in HELPERS.items()
+            if re.search(rf"^[^#]*(?<![\w.]){name}\(", body, re.MULTILINE)
         )
         return f"import numpy as np\n{helpers}\n\n{_wrapped(head)}\n{body}\n"
 
@@ -232,15 +232,14 @@ class Writer:
         for n, comment in enumerate(comments):
             self.body += _comment(comment, how if n == 0 else "")
         self.body += before
-        first, last = self._number(steps[0]), self._number(steps[-1] + 1)
+        first, end = self._number(steps[0]), self._number(steps[-1])
         if unit.direction > 0:
-            self.body.append(f"for t in range({first}, {last}):")
+            lines = self._bound(lines, "t - 1", steps[0])
+            self.body.append(f"for t in range({first}, {self._number(steps[-1] + 1)}):")
         else:
-            self.body.append(
-                f"for t in range({self._number(steps[-1])}, {self._number(steps[0] - 1)}, -1):"
-            )
+            lines = self._bound(lines, "t + 1", steps[-1])
+            self.body.append(f"for t in range({end}, {self._number(steps[0] - 1)}, -1):")
         condition: str | None = None
-        lines = self._bound(lines)
         for when, text in lines:
             wanted = self._condition(when, steps)
             if wanted == "":
@@ -251,8 +250,11 @@ class Writer:
                 self.body.append(f"        {text}")
             condition = wanted
 
-    def _bound(self, lines: Lines) -> Lines:
+    def _bound(self, lines: Lines, back: str, first: int) -> Lines:
         """The lines of a loop, with rows that are used more than once taken out once.
+
+        back: the index of the step that the loop comes from. Its rows are remembered from there.
+        first: the first step.
 
         Of an array that has several names, the last one is used.
         """
@@ -270,23 +272,48 @@ class Writer:
                 count[name, index] = count.get((name, index), 0) + 1
         words = {"t": "t", "t - 1": "before", "t + 1": "after"}
         taken = set(self.names.values())
-        bound = {
-            (name, index): f"{name}_{words[index]}" for (name, index), n in count.items()
-            if n > 1 and index in words and name in last.values()
-            and f"{name}_{words[index]}" not in taken
-        }  # fmt: skip
+        arrays = {name for name in last.values() if name}
+        rows_of = {self._shown[b]: b.rows for b in self.memory.buffer.values() if b in self._shown}
+        bound = {}
+        starts = {}
+        for (name, index), n in count.items():
+            local = f"{name}_{words.get(index, '')}"
+            if name not in arrays or local in taken or index not in words:
+                continue
+            if index == "t":
+                if n > 1:
+                    bound[name, index] = local
+            elif index == back and (name, "t") in count:
+                row_before = first - (1 if back == "t - 1" else -1)
+                lo, hi = rows_of[name] or (0, -1)
+                starts[local] = self._number(row_before - lo) if lo <= row_before <= hi else ""
+                late = all(
+                    when is not None and first not in when
+                    for when, text in lines if (name, index) in row.findall(text)
+                )  # fmt: skip
+                if starts[local] or late:
+                    bound[name, index] = local
+                    bound.setdefault((name, "t"), f"{name}_t")
 
         def once(match: re.Match[str]) -> str:
             return bound.get((match[1], match[2]), match[0])
 
-        fresh: Lines = [(None, f"{local} = {name}[{index}]") for (name, index), local in bound.items()]
+        fresh: Lines = []
+        carry: Lines = []
+        for (name, index), local in bound.items():
+            if index == back and (name, "t") in bound:
+                carry.append((None, f"{local} = {bound[name, 't']}"))
+                if starts[local]:
+                    self.body.append(f"{local} = {name}[{starts[local]}]")
+            else:
+                fresh.append((None, f"{local} = {name}[{index}]"))
         for when, text in lines:
             target, sign, rest = text.partition(" = ")
             if sign and row.fullmatch(target):  # it is a row that is given another value
                 fresh.append((when, f"{target} = {row.sub(once, rest)}"))
             else:
                 fresh.append((when, row.sub(once, text)))
-        return fresh
+        return fresh + carry
 
     def _beginning(self, value: Value) -> list[str]:
         """What a sequence has before its first step, or after its last."""
@@ -382,7 +409,7 @@ class Writer:
         a, b = lifted(value, xs, whole)
         return f"{a.text} - {b.tight}"
 
-    def _assigned(self, value: Value, out: str, text: str, where: Where | None) -> str:
+    def _assigned(self, value: Value, out: str, text: str, where: Any) -> str:
         """An expression put where the value is kept."""
         if value not in self.memory.buffer or out.endswith("]"):
             return f"{out} = {text}"
@@ -487,6 +514,11 @@ class Writer:
 
     def _write_sigmoid(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
         (x,) = xs
+        readers = [reader for reader, _ in self.memory.read_by[value]]
+        if not all(r is not None and r.op in ("multiply", "subtract", SUM) for r in readers):
+            power = f"np.exp(-np.abs({x.text}))"  # exact where it is next to 0, for a logarithm
+            half = f"np.maximum({power}, {x.tight} >= 0) / (1 + {power})"
+            return [self._assigned(value, out, half, None)]
         if value not in self.memory.buffer or not value.shape:
             return [f"{out} = 0.5 * np.tanh(0.5 * {x.tight}) + 0.5"]
         return [
@@ -535,7 +567,10 @@ class Writer:
         setup, each, classes = self._classes(y)
         text = f"{Operand(rows(z), (), None).tight}[{each}, {classes}]"
         ndim = len(value.shape) + z.stepped
-        return [*setup, f"{out} = {text}" if ndim == 1 else f"{out} = {text}.reshape({y.tight}.shape)"]
+        return [
+            *setup,
+            f"{out} = {text}" if ndim == 1 else f"{out} = {text}.reshape({y.tight}.shape)",
+        ]
 
     def _classes(self, y: Operand) -> tuple[list[str], str, str]:
         """The classes as one list, and the numbers of their rows, where they are first used."""
@@ -544,10 +579,8 @@ class Writer:
             return [], f"np.arange({y.tight}.size)", key
         if key not in self.numbered:
             n = len(self.numbered) + 1
-            self.numbered[key] = tuple(
-                f"{word}{n if n > 1 else ''}" if word != "classes" or key != y.text else key
-                for word in ("each", "classes")
-            )
+            end = str(n) if n > 1 else ""
+            self.numbered[key] = (f"each{end}", key if key == y.text else f"classes{end}")
             row, column = self.numbered[key]
             every = f"{row} = np.arange({self._count(y, 0)})"
             return ([every, f"{column} = {key}"] if key != y.text else [every]), row, column
@@ -567,7 +600,9 @@ class Writer:
             return " / ".join(["1", *(size_text(n) for n in value.shape[:-1])])
         return number_text(c)
 
-    def _write_rows_product(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+    def _write_rows_product(
+        self, value: Value, xs: list[Operand], out: str, whole: bool
+    ) -> list[str]:
         a, g = xs
         return [f"{out} = np.dot({Operand(rows(a), (), None).tight}.T, {rows(g)})"]
 
@@ -588,7 +623,9 @@ class Writer:
         zeros = f"np.zeros({shape_text(value.shape)}, {dtype_text(value.dtype)})"
         return [f"{out} = {zeros}", f"{out}[{index}] = {xs[0].text}"]
 
-    def _write_rows_scatter(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
+    def _write_rows_scatter(
+        self, value: Value, xs: list[Operand], out: str, whole: bool
+    ) -> list[str]:
         g, ids = xs
         matrix = rows(g, len(value.shape) - 1)
         if value.shape[0] <= 250 and len(value.shape) == 2:
@@ -642,7 +679,11 @@ class Writer:
             assert where is not None
             index = self._rows(where, -min(value.steps), len(value.steps))
             return Operand(
-                f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped, where.count
+                f"{name}[{index}]" if index else name,
+                value.shape,
+                value.dtype,
+                stepped,
+                where.count,
             )
         if value.steps is None or buffer is None or buffer.rows is None:
             return Operand(name, value.shape, value.dtype)
@@ -725,7 +766,9 @@ class Writer:
         source = value.reads[where].source
         while not source.leaf and self.memory.inline(source):
             source = source.reads[0].source
-        if source.op == "input" and source.dtype.kind == "i":
+        if source.op not in ("input", "captured", "constant", "argmax", "argmin"):
+            raise Unsupported("classes are computed, and may be below 0")
+        if source.op in ("input", "captured") and source.dtype.kind == "i" and all(source.shape):
             name = self.names[source]
             self.checked[name] = (
                 f'if {name}.min() < 0:\n    raise IndexError("{name}: a number below 0")'
@@ -811,9 +854,7 @@ class Writer:
             lines.append(f"T = {self.T}")
         for value in self.inputs:
             name = self.names[value]
-            letters = [
-                self.letter.get(n, "_") for n in value.shape
-            ]
+            letters = [self.letter.get(n, "_") for n in value.shape]
             fresh = [x for x in letters if x in used and clear[x][1] is value]
             if not fresh:
                 continue

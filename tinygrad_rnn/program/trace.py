@@ -40,12 +40,14 @@ class Trace:
     captured: the tensors from outside that it computes with.
     outputs: what it computed, without repetition. They hold the recording: drop them when done.
     result: what it returned, with places among the outputs in the place of tensors.
+    returned: how many of the outputs, the first ones, are in the result.
     """
 
     inputs: list[Tensor]
     captured: list[Tensor]
     outputs: list[Tensor]
     result: Any
+    returned: int
     gradients: list[Gradient]
     outside: Captured
     names: dict[Node, str] = field(default_factory=dict)
@@ -131,6 +133,7 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
         )
     made = set(recorded)
     outputs = [_source(x, made) if isinstance(x, Tensor) else Tensor(x) for x in outputs]
+    returned_count = len(outputs)
     gradients = []
     places = {id(x): i for i, x in enumerate(inputs)}
     for x in [*tensors, *inputs]:
@@ -160,8 +163,8 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
     strangers = [x for x in nodes if x.primitive is None and x.requires_grad and x.number >= since]
     if strangers:
         raise Unsupported(f"{_label(strangers[0])} is made anew in each call")
-    names = {leaf: name for leaf, name in zip(inputs, named, strict=True) if name}
-    return Trace(inputs, captured, outputs, result, gradients, outside, names)
+    names: dict[Node, str] = {leaf: name for leaf, name in zip(inputs, named, strict=True) if name}
+    return Trace(inputs, captured, outputs, result, returned_count, gradients, outside, names)
 
 
 def _source(x: Any, made: set[Node]) -> Any:
