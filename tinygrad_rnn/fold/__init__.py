@@ -60,6 +60,8 @@ def fold(root: Node | Sequence[Node]) -> FoldedGraph:
     for node, row in heights(folded.values(), inside).items():
         node.row = row
     where = [lines.of[node] for node in roots]
+    for line in folded:
+        line.runs.clear()  # a line that reads itself would keep the recording
     return FoldedGraph(list(folded.values()), edges, [(folded[line], t) for line, t in where])
 
 

@@ -115,8 +115,11 @@ def _derived(trace: Trace, name: str, folded: bool) -> Derived:
         "operations over all steps at once": len(at_once_),
         "other operations": sum(1 for u in units if not u.direction) - len(at_once_),
     }
+    constants = [value.constant for value in writer.constants]
+    for value in readers(roots):  # equations go in circles, and hold arrays of the recording
+        value.reads, value.adjoint, value.example = [], None, None
     return Derived(
-        space[name], source, "", trace.captured, [v.constant for v in writer.constants],
+        space[name], source, "", trace.captured, constants,
         trace.gradients, trace.result, trace.returned, trace.outside, facts,
     )  # fmt: skip
 

@@ -1,0 +1,506 @@
+"""The derived program: equal to running the function, in all spellings; and its text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.program import Program
+
+from . import test_fold as loops
+from .networks import NETWORKS, Sizes
+
+CLOSE = 1e-12  # relative, in float64
+
+
+def leaves(tree: Any) -> list[np.ndarray]:
+    if isinstance(tree, (list, tuple)):
+        return [leaf for part in tree for leaf in leaves(part)]
+    return [tree.numpy() if isinstance(tree, tg.Tensor) else np.asarray(tree)]
+
+
+def tensors(args: Any) -> list[Any]:
+    return [x if isinstance(x, tg.Tensor) else tg.tensor(x) for x in args]
+
+
+def gradients(parameters: Any) -> list[np.ndarray | None]:
+    return [None if p.grad is None else p.grad.numpy() for p in parameters]
+
+
+def forget(parameters: Any) -> None:
+    for p in parameters:
+        p.zero_grad()
+
+
+def agree(f: Callable[..., Any], args: Any, parameters: Any, close: float = CLOSE) -> Program:
+    """Running a function, running its program, and running the program's text by itself."""
+    everything = [*parameters, *(x for x in args if isinstance(x, tg.Tensor) and x.requires_grad)]
+    forget(everything)
+    wanted = [*leaves(f(*tensors(args))), *gradients(everything)]
+    program = tg.compile(f)
+    for _ in range(3):
+        forget(everything)
+        found = [*leaves(program(*args)), *gradients(everything)]
+        equal(found, wanted, close)
+    forget(everything)
+    derived = program._last
+    assert derived is not None
+    assert derived.run is not None, derived.why
+    given = [x.numpy() if isinstance(x, tg.Tensor) else x for x in args]
+    given += [x.numpy() for x in derived.captured] + derived.constants
+    before = [x.copy() for x in given]
+    space: dict[str, Any] = {}
+    exec(program.source, space)
+    alone = space[f.__name__](*given)
+    for x, y in zip(given, before, strict=True):
+        assert np.array_equal(x, y), "the program wrote to an argument"
+    equal([np.asarray(x) for x in alone[: derived.returned]], wanted[: derived.returned], close)
+    return program
+
+
+def equal(found: list[Any], wanted: list[Any], close: float) -> None:
+    for a, b in zip(found, wanted, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            np.testing.assert_allclose(a, b, rtol=close, atol=close * max(np.abs(b).max(), 1e-300))
+
+
+# ---------------------------------------------------------------------------------------- agreement
+
+SIZES = [Sizes(2, 3, 4, 5, 6), Sizes(3, 2, 5, 4, 9), Sizes(1, 1, 1, 2, 4), Sizes(2, 3, 4, 5, 1),
+         Sizes(2, 3, 4, 5, 2), Sizes(4, 4, 4, 4, 3), Sizes(5, 5, 5, 5, 5)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_a_program_is_equal_to_the_function(name: str, sizes: Sizes) -> None:
+    f, args, parameters = NETWORKS[name](sizes)
+    program = agree(f, args, parameters)
+    derived = program._last
+    assert derived is not None
+    assert not derived.why, derived.why
+    if sizes.T >= 4 and "no steps" not in name:
+        assert derived.facts["loops"] >= 1
+        assert derived.facts["loops"] <= 4
+
+
+@pytest.mark.parametrize("spelling", loops.LOOPS)
+@pytest.mark.parametrize("T", [1, 2, 3, 7])
+def test_all_spellings_of_the_fold(spelling: str, T: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = loops.LOOPS[spelling]
+    made: dict[Any, tg.Parameter] = {}
+    original = loops.parameter
+
+    def parameter(name: str, *shape: int) -> tg.Parameter:
+        return made.setdefault((name, shape), original(name, *shape))
+
+    monkeypatch.setattr(loops, "parameter", parameter)
+    monkeypatch.setattr(loops, "data", lambda T: current)
+    x, y = np.random.default_rng(T).standard_normal((T, loops.B, loops.D)), None
+    y = np.random.default_rng(T).integers(0, loops.K, (T, loops.B))
+    current: Any = (tg.tensor(x, name="x"), y)
+    network(T)
+    parameters = list(made.values())
+
+    def step(x: Any, y: Any) -> Any:
+        nonlocal current
+        assert len(parameters)
+        current = (x, y)
+        L = network(T)
+        L.backward()
+        return L
+
+    agree(step, (x, y), parameters)
+
+
+def test_single_precision() -> None:
+    for name in ("lecture", "LSTM", "GRU", "embedding"):
+        f, args, parameters = NETWORKS[name](Sizes(3, 4, 5, 6, 7), np.float32)
+        agree(f, args, parameters, close=2e-5)
+
+
+def test_all_spellings_of_a_loss_are_one_program() -> None:
+    sources = set()
+    for name in ("lecture", "total + loss", "total - log p", "loss with add_n"):
+        f, args, parameters = NETWORKS[name](Sizes(2, 3, 4, 5, 6))
+        program = agree(f, args, parameters)
+        source = program.source
+        sources.add(len(program._last.facts) and source.count("for t in"))  # type: ignore[union-attr]
+    assert sources == {2}
+
+
+# ------------------------------------------------------------------------------------------ the text
+
+
+def test_the_program_of_the_lecture_as_text() -> None:
+    f, args, parameters = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 9))
+    assert agree(f, args, parameters).source == LECTURE
+
+
+def test_the_text_runs_by_itself(tmp_path: Path) -> None:
+    f, args, parameters = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 9))
+    source = agree(f, args, parameters).source
+    names = ["x", "y", "h0", "V", "W", "U", "b_h", "b_y"]
+    arrays = [*args, *(p.numpy() for p in parameters)]
+    np.savez(tmp_path / "data.npz", **dict(zip(names, arrays, strict=True)))
+    run = f"""
+data = np.load("data.npz")
+L, *_ = step(*(data[name] for name in {names}))
+print(repr(float(L)))
+"""
+    (tmp_path / "program.py").write_text(source + run, encoding="utf-8")
+    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert float(done.stdout) == pytest.approx(f(*tensors(args)).item(), rel=1e-12)
+
+
+def test_a_report() -> None:
+    f, args, parameters = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 9))
+    report = agree(f, args, parameters).report()
+    for words in ("recorded nodes", "folded nodes", "loops", "all steps at once", "bytes"):
+        assert words in report
+
+
+def test_nothing_to_show_before_the_first_call() -> None:
+    program = tg.compile(lambda x: x)
+    with pytest.raises(RuntimeError, match="call the program first"):
+        program.source  # noqa: B018
+
+
+# ---------------------------------------------------------------------------------------- semantics
+
+
+def small() -> tuple[Any, Any, tg.Parameter]:
+    W = tg.Parameter(np.eye(2) / 2, name="W")
+
+    def f(x: Any) -> Any:
+        h = x[0]
+        for _, x_t in tg.steps(x):
+            h = np.tanh(x_t + h @ W)
+        L = (h * h).sum()
+        L.backward()
+        return L
+
+    return f, np.arange(10.0).reshape(5, 1, 2) / 10, W
+
+
+def test_gradients_accumulate() -> None:
+    f, x, W = small()
+    f(tg.tensor(x))
+    once = W.grad.numpy()  # type: ignore[union-attr]
+    program = tg.compile(f)
+    program(x)
+    np.testing.assert_allclose(W.grad.numpy(), 2 * once)  # type: ignore[union-attr]
+    program(x)
+    np.testing.assert_allclose(W.grad.numpy(), 3 * once)  # type: ignore[union-attr]
+
+
+def test_gradients_that_f_forgets_first_do_not_accumulate() -> None:
+    f, x, W = small()
+
+    def fresh(x: Any) -> Any:
+        W.zero_grad()
+        return f(x)
+
+    program = tg.compile(fresh)
+    program(x)
+    once = W.grad.numpy()  # type: ignore[union-attr]
+    program(x)
+    np.testing.assert_array_equal(W.grad.numpy(), once)  # type: ignore[union-attr]
+
+
+def test_parameters_are_read_as_they_are() -> None:
+    f, x, W = small()
+    program = tg.compile(f)
+    program(x)
+    W.data[...] = 0.1  # it can be written to: nothing holds it
+    assert program(x).item() == pytest.approx(f(tg.tensor(x)).item(), rel=1e-12)
+    W.data = np.array([[0.2, 0.1], [0.0, -1.0]])
+    assert program(x).item() == pytest.approx(f(tg.tensor(x)).item(), rel=1e-12)
+
+
+def test_results_are_the_callers_own() -> None:
+    f, x, W = small()
+    program = tg.compile(lambda x: (f(x), x, W, W @ W))
+    L, same, parameter, square = program(x)
+    grad = W.grad
+    same.data[...] = 7
+    parameter.data[...] = 9
+    square.data[...] = 9
+    assert x[0, 0, 1] == 0.1
+    assert W.numpy()[0, 0] == 0.5
+    L2, *_ = program(2 * x)
+    assert L.item() != L2.item()
+    assert grad is not W.grad
+
+
+def test_a_replaced_parameter() -> None:
+    model = tg.nn.RNNCell(2, 2, dtype=np.float64, rng=np.random.default_rng(0))
+
+    def f(x: Any) -> Any:
+        outputs, _ = tg.nn.unroll(model, x)
+        L = outputs.sum()
+        L.backward()
+        return L
+
+    x = np.ones((4, 1, 2))
+    program = tg.compile(f)
+    program(x)
+    old = model.W
+    before = old.grad.numpy()  # type: ignore[union-attr]
+    model.W = tg.Parameter(old.numpy() * 2)
+    found = program(x).item()
+    np.testing.assert_array_equal(old.grad.numpy(), before)  # type: ignore[union-attr]
+    g = model.W.grad.numpy()  # type: ignore[union-attr]
+    model.W.zero_grad()
+    assert f(tg.tensor(x)).item() == pytest.approx(found, rel=1e-12)
+    np.testing.assert_allclose(model.W.grad.numpy(), g)  # type: ignore[union-attr]
+
+
+def test_what_is_closed_over_and_changes_is_never_stale() -> None:
+    W = tg.Parameter(np.eye(2), name="W")
+    y = np.zeros(2)
+    settings = {"scale": 1.0}
+
+    def f(x: Any) -> Any:
+        return ((x @ W - y) * settings["scale"]).sum()
+
+    program = tg.compile(f)
+    x = np.ones((3, 2))
+    assert program(x).item() == 6
+    y[...] = 1
+    assert program(x).item() == 0
+    settings["scale"] = 2.0
+    y[...] = 0
+    assert program(x).item() == 12
+
+
+def test_other_shapes_lengths_and_dtypes() -> None:
+    f, args, parameters = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 6))
+    program = tg.compile(f)
+    rng = np.random.default_rng(1)
+    for T, B in ((6, 2), (12, 2), (3, 2), (12, 5), (1, 1), (6, 2)):
+        x, y = rng.standard_normal((T, B, 3)), rng.integers(0, 5, (T, B))
+        h = rng.standard_normal((B, 4))
+        wanted = f(*tensors((x, y, h)))
+        assert program(x, y, h).item() == pytest.approx(wanted.item(), rel=1e-12)
+        single = program(x.astype(np.float32), y.astype(np.int32), h)
+        assert single.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_keywords_lists_and_flags() -> None:
+    W = tg.Parameter(np.eye(2), name="W")
+
+    def f(xs: Any, *, twice: bool = False, **more: Any) -> Any:
+        y = (xs[0] @ W + xs[1]).sum() + more["z"].sum()
+        return {"y": 2 * y if twice else y, "shape": xs[0].shape}
+
+    program = tg.compile(f)
+    xs = [np.ones((2, 2)), np.ones((2, 2))]
+    z = np.zeros(3)
+    assert program(xs, z=z)["y"].item() == 8
+    assert program(xs, twice=True, z=z)["y"].item() == 16
+    assert program(xs, twice=False, z=z + 1)["y"].item() == 11
+    assert program(xs, z=z)["shape"] == (2, 2)
+
+
+READINGS: dict[str, Callable[[tg.Tensor], Any]] = {
+    "item": lambda L: L.item(), "float": lambda L: float(L), "if": lambda L: 1 if L > 3 else 2,
+    "print": lambda L: f"{L}", "numpy": lambda L: L.numpy(), "data": lambda L: L.data,
+    "asarray": lambda L: np.asarray(L.detach()), "tensor": lambda L: tg.tensor(L),
+    "int": lambda L: int(L), "all": lambda L: np.all(L), "jacobian": lambda L: tg.jacobian(L, L),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", READINGS)
+def test_reading_a_value_while_recording_is_an_error(how: str) -> None:
+    W = tg.Parameter(np.eye(2), name="W")
+
+    def f(x: Any) -> Any:
+        L = (x @ W).sum()
+        READINGS[how](L)
+        return L
+
+    with pytest.raises(RuntimeError, match="recorded by compile"):
+        tg.compile(f)(np.ones((2, 2)))
+    READINGS[how]((tg.tensor(np.ones((2, 2))) @ W).sum())  # and outside it is none
+
+
+def test_bad_functions() -> None:
+    with pytest.raises(TypeError, match="returned float, and no tensor"):
+        tg.compile(lambda x: 3.0)(np.ones(2))
+    with pytest.raises(TypeError, match="not a function"):
+        tg.compile(3)  # type: ignore[arg-type]
+
+    def broken(x: Any) -> Any:
+        raise KeyError("its own")
+
+    with pytest.raises(KeyError, match="its own"):
+        tg.compile(broken)(np.ones(2))
+    f, args, _ = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 6))
+    with pytest.raises(ValueError, match="matmul"):
+        tg.compile(f)(args[0][:, :, :2], *args[1:])
+
+
+def test_classes_out_of_range() -> None:
+    for name in ("lecture", "embedding"):
+        f, args, parameters = NETWORKS[name](Sizes(2, 3, 4, 5, 6))
+        program = agree(f, args, parameters)
+        for wrong in (-1, 5):
+            for i, x in enumerate(args):
+                if x.dtype.kind == "i":
+                    bad = x.copy()
+                    bad[2, 1] = wrong
+                    with pytest.raises(IndexError):
+                        program(*args[:i], bad, *args[i + 1 :])
+
+
+def test_what_is_no_loop_is_a_list_of_operations() -> None:
+    W = tg.Parameter(np.eye(2) / 2, name="W")
+
+    def f(x: Any) -> Any:
+        h = x[0]
+        for t, x_t in tg.steps(x):
+            h = np.tanh(x_t + h @ W) if t != 3 else np.sin(h)
+        L = h.sum()
+        L.backward()
+        return L
+
+    program = agree(f, (np.ones((6, 1, 2)),), [W])
+    assert "no loop: fold: step 3 differs" in program.report()
+
+
+def test_a_tensor_from_nowhere_runs_the_function() -> None:
+    def make() -> Any:
+        hidden = iter([])
+        W = tg.Parameter(np.eye(2), name="W")
+
+        class Keeper:
+            __slots__ = ("w",)
+
+        keeper = Keeper()
+        keeper.w = W
+        return (lambda x: (x @ keeper.w + len(list(hidden))).sum()), keeper
+
+    f, keeper = make()
+    program = tg.compile(f)
+    x = np.ones((2, 2))
+    assert program(x).item() == 4
+    keeper.w = tg.Parameter(np.zeros((2, 2)))
+    assert program(x).item() == 0
+    with pytest.raises(RuntimeError, match="no program was derived"):
+        program.source  # noqa: B018
+
+
+def test_a_logarithm_of_sigmoid_is_exact_in_the_tail() -> None:
+    W = tg.Parameter(np.full((2, 2), -20.0), name="W")
+
+    def f(x: Any) -> Any:
+        L = np.log(tg.sigmoid(x @ W)).sum()
+        L.backward()
+        return L
+
+    agree(f, (np.ones((3, 2)),), [W])
+
+
+LECTURE = '''\
+import numpy as np
+
+
+def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
+    """The derived program of a recorded function.
+
+    x: (T, B, D)   y: (T, B)   h0: (B, H)   V: (D, H)   W: (H, H)   U: (H, K)   b_h: (H,)
+    b_y: (K,)
+
+    Returns r2, db_y, db_h, dW, dV, dU.
+    """
+    T, B, D = x.shape
+    H, K = U.shape
+    if y.min() < 0:
+        raise IndexError("y: a number below 0")
+
+    # a_t = x_t V + b_h                                   all steps at once
+    a = empty((T + 1, B, H), np.float64)
+    np.dot(x.reshape(-1, D), V, out=a[1:].reshape(-1, H))
+    a[1:] += b_h
+
+    # h_t = tanh(a_t + h_{t-1} W)                         one step after another
+    r = empty((B, H), np.float64)
+    h = a  # h_t takes the place of a_t
+    h[0] = h0
+    h_before = h[0]
+    for t in range(1, T + 1):
+        h_t = h[t]
+        np.dot(h_before, W, out=r)
+        h_t += r
+        np.tanh(h_t, out=h_t)
+        h_before = h_t
+
+    # z_t = h_t U + b_y                                   all steps at once
+    z = empty((T, B, K), np.float64)
+    np.dot(h[1:].reshape(-1, H), U, out=z.reshape(-1, K))
+    z += b_y
+
+    # loss_t = −log softmax(z_t)[y_t], the mean over the batch  all steps at once
+    z -= z.max(axis=-1, keepdims=True)
+    each = np.arange(T * B)
+    classes = y.reshape(-1)
+    picked = z.reshape(-1, K)[each, classes].reshape(y.shape)
+    e = z  # e_t takes the place of z_t
+    np.exp(e, out=e)
+    s = np.dot(e.reshape(-1, K), np.ones(K, np.float64)).reshape(e.shape[:-1])
+    loss = (np.log(s) - picked).sum(axis=1) / B
+
+    # dz_t = (softmax(z_t) − one_hot(y_t)) / B          all steps at once
+    r2 = loss.sum(axis=0)
+    dz = e  # dz_t takes the place of e_t
+    dz *= (1 / B / s)[..., None]
+    dz.reshape(-1, K)[each, classes] -= 1 / B
+
+    # db_y = Σ_t dz_t
+    db_y = np.dot(np.ones(T * B, np.float64), dz.reshape(-1, K))
+
+    # dU = Σ_t h_tᵀ dz_t                                  the sum over all steps, as one product
+    dU = np.dot(h[1:].reshape(-1, H).T, dz.reshape(-1, K))
+
+    # dh_t = dz_t Uᵀ + …                                  all steps at once
+    W_T = np.ascontiguousarray(W.T)
+    dh = empty((T + 1, B, H), np.float64)
+    np.dot(dz.reshape(-1, K), U.T, out=dh[1:].reshape(-1, H))
+
+    # slope_t = 1 − h_t²                                  all steps at once
+    slope = empty((T + 1, B, H), np.float64)
+    np.multiply(h[1:], h[1:], out=slope[1:])
+    np.subtract(1, slope[1:], out=slope[1:])
+
+    # dh_t = da_{t+1} Wᵀ + dz_t Uᵀ                        back in time
+    # da_t = dh_t · slope_t
+    da = dh  # da_t takes the place of dh_t
+    for t in range(T, 0, -1):
+        da_t = da[t]
+        if t < T:
+            np.dot(da_after, W_T, out=r)
+            da_t += r
+        da_t *= slope[t]
+        da_after = da_t
+
+    # db_h = Σ_t da_t
+    db_h = np.dot(np.ones(T * B, np.float64), da[1:].reshape(-1, H))
+
+    # dW = Σ_t h_{t-1}ᵀ da_t                              the sum over all steps, as one product
+    dW = np.dot(h[:T].reshape(-1, H).T, da[1:].reshape(-1, H))
+
+    # dV = Σ_t x_tᵀ da_t                                  the sum over all steps, as one product
+    dV = np.dot(x.reshape(-1, D).T, da[1:].reshape(-1, H))
+
+    return r2, db_y, db_h, dW, dV, dU
+'''
