@@ -16,7 +16,7 @@ from typing import Any
 
 from .equations import SUM, Read, Roots, Value, readers
 from .normal import uniform
-from .operations import ELEMENTWISE, is_view
+from .operations import ELEMENTWISE, UFUNCS, is_view
 from .schedule import Unit
 
 INTO = {*ELEMENTWISE, "matmul", "class_slope", "tile"}
@@ -48,6 +48,7 @@ class Memory:
 
     buffer: of each value that is kept in an array. made: the buffers that begin in each unit.
     goes_on: sums that only add a beginning or an end to a value, which is kept in their place.
+    part_of: values that are computed at their place in an array of parts, and that place.
     packed: values over time that are kept without a buffer.
     In no buffer are inline values, which are written where they are read, and those of an
     expression that makes an array of its own.
@@ -68,6 +69,7 @@ class Memory:
         self.packed: set[Value] = set()
         self.ends_in = dict(self._continued())
         self.goes_on = {reader: value for value, reader in self.ends_in.items()}
+        self.part_of = dict(self._parts())
         self._plan()
 
     def inline(self, value: Value) -> bool:
@@ -137,6 +139,8 @@ class Memory:
         alive: list[Buffer] = []
         for i, unit in enumerate(self.units):
             for value in unit.values:
+                if value in self.part_of:
+                    continue
                 if self.inline(value) or not self._wants_buffer(value):
                     continue
                 into = self._in_place_of(value)
@@ -250,6 +254,18 @@ class Memory:
                 if at == here and j == place and not (aligned and direct):
                     return False
         return True
+
+    def _parts(self) -> Iterator[tuple[Value, tuple[Value, Any]]]:
+        """Values of a loop that only an array of parts reads: they are computed at their part."""
+        for unit in self.units:
+            for whole in unit.values if unit.direction else ():
+                if whole.op != "tile":
+                    continue
+                for read, index in zip(whole.reads, whole.attributes["indices"], strict=True):
+                    part = read.source
+                    here = part in unit.values and len(self.read_by[part]) == 1 and read.aligned
+                    if here and part.op in UFUNCS and part.steps == whole.steps:
+                        yield part, (whole, index)
 
     def _continued(self) -> Iterator[tuple[Value, Value]]:
         """Values that only one reads, which goes on from there: h, which is h after h_0."""

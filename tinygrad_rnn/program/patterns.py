@@ -19,6 +19,7 @@ values of a few more operations, which only source.py knows how to write:
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ def recognise(roots: Roots) -> None:
     normalise(roots)
     _class_slopes(roots)
     _tiles(roots)
+    _neighbours(roots)
     _sums_of_products(roots)
     normalise(roots)
 
@@ -303,3 +305,39 @@ def _start(index: Any, value: Value) -> Any:
     here = np.zeros(value.shape, bool)
     here[index] = True
     return f"{int(here.reshape(-1).argmax()):012}"
+
+
+def _neighbours(roots: Roots) -> None:
+    """σ of neighbouring slices of an array is σ of the array, and slices of that: the gates."""
+    instead: dict[Value, Read] = {}
+    groups: dict[Any, list[tuple[int, int, Value]]] = {}
+    for value in ordered(roots):
+        part = value.reads[0].source if value.op == "sigmoid" else None
+        if part is None or part.op != "getitem" or not value.reads[0].aligned or not value.shape:
+            continue
+        if part.steps != value.steps or len(part.reads) != 1:
+            continue
+        read, index = part.reads[0], part.attributes["index"]
+        before, last = index[:-1], index[-1]
+        plain = len(index) == len(read.source.shape) and all(i == slice(None) for i in before)
+        if not plain or not isinstance(last, slice) or last.step not in (None, 1):
+            continue
+        start, stop, _ = last.indices(read.source.shape[-1])
+        key = (read.source, read.sign, read.offset, value.steps)
+        groups.setdefault(key, []).append((start, stop, value))
+    for (source, sign, offset, steps), members in groups.items():
+        members.sort(key=lambda m: m[0])
+        if len(members) < 2 or any(a[1] != b[0] for a, b in pairwise(members)):
+            continue
+        lo, hi = members[0][0], members[-1][1]
+        front = (slice(None),) * (len(source.shape) - 1)
+        shape = (*source.shape[:-1], hi - lo)
+        joined = Value("getitem", steps, shape, source.dtype, [Read(source, sign, offset, steps)])
+        joined.attributes = {"index": (*front, slice(lo, hi))}
+        gates = _made("sigmoid", members[0][2], shape, joined)
+        gates.name = "gates"
+        for start, stop, value in members:
+            view = _made("getitem", value, value.shape, gates)
+            view.attributes = {"index": (*front, slice(start - lo, stop - lo))}
+            instead[value] = _instead(value, view)
+    substitute(roots, instead)

@@ -36,6 +36,7 @@ class Unit:
 
 def schedule(roots: Roots, at_once: Callable[[Value], bool]) -> list[Unit]:
     """The units in an order in which they can run. `at_once`: can all steps be one operation?"""
+    split_products(roots)
     split_sums(roots)
     components = strong_components(roots)
     read_by = readers(roots)
@@ -115,6 +116,38 @@ def split_sums(roots: Roots) -> None:
             value.name = value.adjoint = None
             rest = [read for read in value.reads if read not in outside]
             value.reads = [Read(part, 1, 0, value.steps), *rest]
+
+
+def split_products(roots: Roots) -> None:
+    """In a cycle, multiply the factors from outside it, for all steps at once."""
+    groups = strong_components(roots)
+    group_of = {value: group for group in groups for value in group}
+    read_by = readers(roots)
+    for value in list(group_of):
+        inner = [r for r in value.reads if r.source in group_of[value]]
+        if value.op != "multiply" or value.steps is None or len(inner) != 1:
+            continue
+        factors = [r for r in value.reads if r is not inner[0]]
+        taken = []
+        while (
+            inner[0].source.op == "multiply" and inner[0].aligned
+            and len(read_by[inner[0].source]) == 1 and inner[0].source.steps == value.steps
+        ):  # fmt: skip
+            below = inner[0].source
+            deeper = [r for r in below.reads if r.source in group_of[value]]
+            if len(deeper) != 1:
+                break
+            factors += [r for r in below.reads if r is not deeper[0]]
+            taken.append(below)
+            inner = deeper
+        full = [r for r in factors if r.source.shape == value.shape and r.source.steps]
+        if not taken or len(full) != len(factors) or inner[0].source.shape != value.shape:
+            continue
+        product = factors[-1]
+        for read in factors[-2::-1]:
+            whole = Value("multiply", value.steps, value.shape, value.dtype, [product, read])
+            product = Read(whole, 1, 0, value.steps)
+        value.reads = [inner[0], product]
 
 
 def _retime(group: list[Value], read_by: dict[Value, list[tuple[Value | None, Read]]]) -> None:

@@ -362,7 +362,7 @@ class Writer:
         rename = [] if where is not None and where.loop else self._rename(value)
         lines: Lines = [(None, text) for text in rename]
         out = self._target(value, where)
-        buffered = value in self.memory.buffer
+        buffered = value in self.memory.buffer or value in self.memory.part_of
         if value.op == SUM:
             return lines + self._sum(value, where, out)
         xs = [self._operand(read, where) for read in value.reads]
@@ -371,7 +371,9 @@ class Writer:
             shape = shape_text(value.shape)
             lines.append((None, f"{out} = np.empty({shape}, {dtype_text(value.dtype)})"))
         if value.op == "tile":
-            for index, x in zip(value.attributes["indices"], xs, strict=True):
+            for index, x, read in zip(value.attributes["indices"], xs, value.reads, strict=True):
+                if read.source in self.memory.part_of:
+                    continue
                 parts = ", ".join(map(index_text, index))
                 lines.append((None, f"{out}[{':, ' if whole else ''}{parts}] = {x.text}"))
             return lines
@@ -674,6 +676,11 @@ class Writer:
             )
         name = self._name(value)
         buffer = self.memory.buffer.get(value)
+        if value in self.memory.part_of:
+            array, place = self.memory.part_of[value]
+            index = ", ".join(map(index_text, place))
+            row = self._access(array, where)
+            return Operand(f"{row.text}[{index}]", value.shape, value.dtype)
         if value in self.memory.packed:
             assert value.steps is not None
             assert where is not None
