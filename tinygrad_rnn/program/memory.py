@@ -95,6 +95,17 @@ class Memory:
         units = [self.units[self.unit_of[x]] for x in (value, reader)]
         return not any(unit.direction for unit in units)
 
+    def only_for(self, value: Value, ops: set[str]) -> bool:
+        """Whether a value, as a whole or in parts, is read by these operations only."""
+        waiting = [value]
+        while waiting:
+            for reader, _ in self.read_by[waiting.pop()]:
+                if reader is not None and is_view(reader):
+                    waiting.append(reader)
+                elif reader is None or reader.op not in ops:
+                    return False
+        return True
+
     def kept_transposed(self, value: Value) -> bool:
         """Whether a matrix that loops read transposed is to be kept so: they read it often."""
         if value.op not in ("swapaxes", "transpose") or value.steps is not None:

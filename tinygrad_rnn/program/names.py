@@ -69,6 +69,7 @@ def name_values(
 
 def lecture_names(values: Sequence[Value]) -> None:
     """Name what the lecture has a name for, and the function has not."""
+    logits = "y_hat" if any(value.name == "z" for value in values) else "z"
     for value in values:
         for read in value.reads:
             source = read.source
@@ -77,7 +78,7 @@ def lecture_names(values: Sequence[Value]) -> None:
             if value.op in ("tanh", "sigmoid") and source.op == SUM:
                 source.name = "a"
             elif value.op == "shifted":
-                source.name = "z"
+                source.name = logits
         if value.op == "subtract" and value.name is None and _is_slope(value):
             value.name = "slope"
         if value.about and value.name is None:

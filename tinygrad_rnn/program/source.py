@@ -7,6 +7,7 @@ steps at once, and the loops. The function needs nothing but NumPy.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -516,8 +517,7 @@ class Writer:
 
     def _write_sigmoid(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:
         (x,) = xs
-        readers = [reader for reader, _ in self.memory.read_by[value]]
-        if not all(r is not None and r.op in ("multiply", "subtract", SUM) for r in readers):
+        if not self.memory.only_for(value, {"multiply", "subtract", SUM}):
             power = f"np.exp(-np.abs({x.text}))"  # exact where it is next to 0, for a logarithm
             half = f"np.maximum({power}, {x.tight} >= 0) / (1 + {power})"
             return [self._assigned(value, out, half, None)]
@@ -902,8 +902,11 @@ def _is_range(value: Value) -> bool:
 
 
 def _comment(text: str, remark: str) -> list[str]:
-    line = f"# {text}"
-    return [f"{line:<52}  {remark}".rstrip()]
+    lines = textwrap.wrap(text, 90, subsequent_indent="    ", break_long_words=False)
+    if len(lines) > 1 or len(text) + len(remark) > 90:
+        lines = [*([remark + ":"] if remark else []), *lines]
+        return [f"# {line}" for line in lines]
+    return [f"{f'# {text}':<52}  {remark}".rstrip()]
 
 
 def _filled(parts: list[str]) -> list[str]:
