@@ -137,7 +137,7 @@ def test_all_spellings_of_a_loss_are_one_program() -> None:
     assert sources == {2}
 
 
-# ------------------------------------------------------------------------------------------ the text
+# ----------------------------------------------------------------------------------------- the text
 
 
 def test_the_program_of_the_lecture_as_text() -> None:
@@ -284,7 +284,7 @@ def test_what_is_closed_over_and_changes_is_never_stale() -> None:
 
 
 def test_other_shapes_lengths_and_dtypes() -> None:
-    f, args, parameters = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 6))
+    f, _, _ = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 6))
     program = tg.compile(f)
     rng = np.random.default_rng(1)
     for T, B in ((6, 2), (12, 2), (3, 2), (12, 5), (1, 1), (6, 2)):

@@ -83,12 +83,13 @@ class Program:
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
         for gradient in derived.gradients:
-            x: Any = gradient.tensor if gradient.argument is None else given[gradient.argument]
+            at = gradient.argument
+            leaf: Any = gradient.tensor if at is None else given[at]
             if gradient.output is None:
-                x.grad = None
+                leaf.grad = None
                 continue
             g = from_array(_plain(results[gradient.output]))
-            x.grad = g if x.grad is None or not gradient.added else x.grad + g
+            leaf.grad = g if leaf.grad is None or not gradient.added else leaf.grad + g
         return fill(derived.result, [from_array(_plain(r)) for r in results[: derived.returned]])
 
     @staticmethod

@@ -18,9 +18,10 @@ from ..fold import fold
 from .captured import Captured
 from .equations import Builder, Roots, Value, readers
 from .names import lecture_names
-from .normal import normalise, ordered
+from .normal import normalise
 from .operations import at_once
 from .patterns import recognise
+from .rewriting import ordered
 from .schedule import schedule
 from .source import Writer
 from .trace import Gradient, Trace, Unsupported

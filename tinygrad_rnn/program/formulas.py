@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .equations import SUM, Read, Value
-from .normal import uniform
-from .operations import size_text
+from .rewriting import uniform
+from .text import size_text
 
 SIGNS = {"subtract": " − ", "multiply": " · ", "divide": " / ", "power": " ** "}
 WORDS = {"sigmoid": "σ", "absolute": "abs", "amax": "max", "amin": "min", "getitem": "part"}

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .equations import SUM, Read, Roots, Value, readers
-from .normal import uniform
-from .operations import ELEMENTWISE, UFUNCS, is_view
+from .operations import ELEMENTWISE, UFUNCS
+from .rewriting import uniform
 from .schedule import Unit
+from .views import is_view
 
 INTO = {*ELEMENTWISE, "matmul", "class_slope", "tile"}
 """What can be computed into an array that is there already."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..fold import Moving
 from .equations import SUM, Value
+from .text import Operand, dtype_text, flat, index_text, number_text, rows, shape_text, size_text
+from .views import all_moved, is_view, moved, view
 
 UFUNCS = {
     "subtract", "multiply", "divide", "power", "maximum", "minimum", "remainder", "negative", "exp",
@@ -25,51 +26,12 @@ UFUNCS = {
 }  # fmt: skip
 ELEMENTWISE = {*UFUNCS, SUM, "sigmoid", "relu", "shifted"}
 """What is computed element by element, so that it may take the place of an argument."""
-VIEWS = {"swapaxes", "transpose", "reshape", "ravel", "squeeze", "expand_dims", "moveaxis", "flip",
-         "rows"}  # fmt: skip
-
-
-@dataclass
-class Operand:
-    """An argument as text.
-
-    shape: its shape in one step. stepped: whether it has the steps as one more axis in front;
-    rows: so many.
-    """
-
-    text: str
-    shape: tuple[int, ...]
-    dtype: Any
-    stepped: bool = False
-    rows: int = 0
-
-    @property
-    def tight(self) -> str:
-        """The text, in parentheses if something is to be appended."""
-        simple = all(c.isalnum() or c in "_.[]:, +-()‹›" for c in self.text)
-        return self.text if simple and _balanced(self.text) else f"({self.text})"
-
-
-def _balanced(text: str) -> bool:
-    """Whether all that is no name stands in brackets."""
-    depth = 0
-    for c in text:
-        depth += (c in "([") - (c in ")]")
-        if depth == 0 and c in " +-":
-            return False
-    return True
-
-
-def is_view(value: Value) -> bool:
-    """Whether a value is a part of another, or another way to see it: nothing to compute."""
-    if value.op == "getitem":
-        return len(value.reads) == 1
-    return value.op in VIEWS
 
 
 def known(value: Value) -> bool:
     """Whether it is known how to write an operation."""
-    return value.leaf or value.op in ELEMENTWISE or value.op in _EXPRESSIONS or is_view(value)
+    written = value.op in ELEMENTWISE or value.op in _EXPRESSIONS or value.op in PHRASES
+    return value.leaf or written or is_view(value)
 
 
 def at_once(value: Value) -> bool:
@@ -79,7 +41,7 @@ def at_once(value: Value) -> bool:
         return True
     if len(steps) != max(steps) - min(steps) + 1:
         return False
-    if value.op in ELEMENTWISE:
+    if value.op in ELEMENTWISE or value.op in PHRASES:
         return True
     if is_view(value):
         return True
@@ -116,74 +78,7 @@ def lifted(value: Value, xs: Sequence[Operand], whole: bool) -> list[Operand]:
     ]  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------ views
-
-
-def view(value: Value, x: Operand, whole: bool) -> str:
-    """A part of an argument, or another way to see it."""
-    shift = int(whole and x.stepped)
-    if value.op == "rows":
-        axis = value.attributes.get("axis", 0)
-        return f"np.moveaxis({x.text}, 0, {axis})" if axis else x.text
-    if value.op == "getitem":
-        index = ", ".join(index_text(part) for part in value.attributes["index"])
-        if shift:
-            index = f":, {index}" if index else ":"
-        return f"{x.tight}[{index}]" if index else x.text
-    if value.op == "swapaxes":
-        first, second = (_moved(value.attributes[k], x, shift) for k in ("axis1", "axis2"))
-        if not shift and len(x.shape) == 2 and {first % 2, second % 2} == {0, 1}:
-            return f"{x.tight}.T"
-        return f"{x.tight}.swapaxes({first}, {second})"
-    if value.op == "transpose":
-        given = value.attributes.get("axes")
-        axes = tuple(reversed(range(len(x.shape)))) if given is None else tuple(given)
-        if shift:
-            axes = (0, *(a % len(x.shape) + 1 for a in axes))
-        return f"{x.tight}.transpose{axes}"
-    if value.op == "moveaxis":
-        both = [_all_moved(value.attributes[k], x, shift) for k in ("source", "destination")]
-        return f"np.moveaxis({x.text}, {both[0]}, {both[1]})"
-    if value.op == "flip":
-        axis = value.attributes.get("axis")
-        flipped = tuple(range(len(x.shape))) if axis is None else axis
-        return f"np.flip({x.text}, {_all_moved(flipped, x, shift)})"
-    shape: tuple[Any, ...] = value.shape
-    return f"{x.tight}.reshape({', '.join((f'len({x.tight})', *map(size_text, shape)) if shift else map(size_text, shape))})"
-
-
-def index_text(part: Any) -> str:
-    if part is Ellipsis:
-        return "..."
-    if isinstance(part, slice):
-        ends = ["" if p is None else str(p) for p in (part.start, part.stop, part.step)]
-        return f"{ends[0]}:{ends[1]}" + (f":{ends[2]}" if ends[2] else "")
-    if part is None or isinstance(part, (int, np.integer)):
-        return str(part)
-    raise NotImplementedError(f"an index of {type(part).__name__}")
-
-
-def _moved(axis: int, x: Operand, shift: int) -> int:
-    """An axis of one step, where there is one more axis in front."""
-    return axis if axis < 0 else axis + shift
-
-
-def _all_moved(axis: Any, x: Operand, shift: int) -> Any:
-    if isinstance(axis, (tuple, list)):
-        return tuple(_moved(a, x, shift) for a in axis)
-    return _moved(axis, x, shift)
-
-
 # ---------------------------------------------------------------------------- other operations
-
-
-def rows(x: Operand, keep: int = 1) -> str:
-    """An array as a matrix: all axes but the last `keep` are its rows."""
-    ndim = len(x.shape) + x.stepped
-    tail = x.shape[len(x.shape) - keep :]
-    if ndim == keep + 1:
-        return x.text
-    return f"{x.tight}.reshape({', '.join(['-1', *map(size_text, tail)])})"
 
 
 def _matmul(value: Value, xs: Sequence[Operand], whole: bool) -> str:
@@ -228,7 +123,7 @@ def _reduction(value: Value, xs: Sequence[Operand], whole: bool) -> str:
         axis = tuple(range(len(x.shape))) if axis is None else axis
         if not x.shape:
             return x.text
-        axis = _all_moved(axis, x, 1)
+        axis = all_moved(axis, x, 1)
         if isinstance(axis, tuple) and len(axis) == 1:
             (axis,) = axis
         return f"{x.tight}.{name}(axis={axis}{keepdims})"
@@ -257,7 +152,7 @@ def _concatenate(value: Value, xs: Sequence[Operand], whole: bool) -> str:
         first = next(x for x in xs if x.stepped)
         xs = [
             x if x.stepped else Operand(
-                f"np.broadcast_to({x.text}, (len({first.tight}), {_tuple(x.shape)[1:]})",
+                f"np.broadcast_to({x.text}, (len({first.tight}), {shape_text(x.shape)[1:]})",
                 x.shape, x.dtype, True,
             )
             for x in xs
@@ -281,7 +176,7 @@ def _astype(value: Value, xs: Sequence[Operand], whole: bool) -> str:
 
 def _broadcast_to(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     (x,) = lifted(value, xs, whole)
-    shape = _tuple(value.shape)
+    shape = shape_text(value.shape)
     if whole and xs[0].stepped:
         shape = f"(len({xs[0].tight}), {shape[1:]}"
     return f"np.broadcast_to({x.text}, {shape})"
@@ -312,11 +207,6 @@ def _pick(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     return text if ndim == 1 else f"{text}.reshape({y.tight}.shape)"
 
 
-def flat(x: Operand) -> str:
-    """An array with one axis."""
-    return x.text if len(x.shape) + x.stepped == 1 else f"{x.tight}.reshape(-1)"
-
-
 def _over_rows(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     e, n = xs
     return f"{e.text} / {n.tight}[..., None]"
@@ -338,7 +228,7 @@ def _scatter(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     if whole or any(repr(p) == "array" for p in value.attributes["index"]):
         raise NotImplementedError
     index = ", ".join(index_text(p) for p in value.attributes["index"])
-    return f"scatter({xs[0].text}, {_tuple(value.shape)}, np.s_[{index}])"
+    return f"scatter({xs[0].text}, {shape_text(value.shape)}, np.s_[{index}])"
 
 
 def _scatter_arrays(value: Value, xs: Sequence[Operand], whole: bool) -> str:
@@ -349,12 +239,12 @@ def _scatter_arrays(value: Value, xs: Sequence[Operand], whole: bool) -> str:
         next(arrays).text if repr(p) == "array" else index_text(p)
         for p in value.attributes["index"]
     ]
-    return f"scatter({xs[0].text}, {_tuple(value.shape)}, np.s_[{', '.join(parts)}])"
+    return f"scatter({xs[0].text}, {shape_text(value.shape)}, np.s_[{', '.join(parts)}])"
 
 
 def _softmax(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     axis = value.attributes.get("axis", -1)
-    axis = _all_moved(axis, xs[0], int(whole and xs[0].stepped)) if axis is not None else None
+    axis = all_moved(axis, xs[0], int(whole and xs[0].stepped)) if axis is not None else None
     keepdims = ", keepdims=True" if value.attributes.get("keepdims") else ""
     if value.op == "logsumexp" and axis is None and whole:
         raise NotImplementedError
@@ -365,7 +255,7 @@ def _cumsum(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     axis = value.attributes.get("axis")
     if axis is None and whole:
         raise NotImplementedError
-    axis = None if axis is None else _moved(axis, xs[0], int(whole and xs[0].stepped))
+    axis = None if axis is None else moved(axis, xs[0], int(whole and xs[0].stepped))
     return f"np.cumsum({xs[0].text}, axis={axis})"
 
 
@@ -390,7 +280,7 @@ def _argmax(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     if whole:
         if axis is None:
             raise NotImplementedError
-        axis = _moved(axis, xs[0], int(xs[0].stepped))
+        axis = moved(axis, xs[0], int(xs[0].stepped))
     return f"{xs[0].tight}.{value.op}(axis={axis})"
 
 
@@ -416,68 +306,9 @@ _EXPRESSIONS: dict[str, Callable[[Value, Sequence[Operand], bool], str]] = {
     "over_rows": _over_rows, "getitem": _getitem, "scatter": _scatter_arrays, "softmax": _softmax,
     "log_softmax": _softmax, "logsumexp": _softmax, "cumsum": _cumsum, "softplus": _softplus,
     "clip": _clip, "argmax": _argmax, "argmin": _argmax, "einsum": _einsum,
-    "put_rows": lambda v, xs, w: "put_rows", "tile": lambda v, xs, w: "tile", "class_slope": lambda v, xs, w: "class_slope", "rows_product": lambda v, xs, w: "rows_product",
-    "rows_sum": lambda v, xs, w: "rows_sum", "rows_scatter": lambda v, xs, w: "rows_scatter",
 }  # fmt: skip
-
-HELPERS = {
-    "scatter": '''
-def scatter(g, shape, index):
-    """Zeros of a shape with g added at [index]."""
-    out = np.zeros(shape, g.dtype)
-    np.add.at(out, index, g)
-    return out
-''',
-    "softmax": '''
-def softmax(x, axis=-1):
-    """e^x / sum e^x along an axis."""
-    m = np.maximum(x.max(axis=axis, keepdims=True), np.finfo(x.dtype).min)
-    e = np.exp(x - m)
-    return e / np.maximum(e.sum(axis=axis, keepdims=True), 1)
-''',
-    "log_softmax": '''
-def log_softmax(x, axis=-1):
-    """log softmax(x) along an axis."""
-    m = np.maximum(x.max(axis=axis, keepdims=True), np.finfo(x.dtype).min)
-    return (x - m) - np.log(np.exp(x - m).sum(axis=axis, keepdims=True))
-''',
-    "logsumexp": '''
-def logsumexp(x, axis=None, keepdims=False):
-    """log sum e^x along an axis."""
-    m = np.maximum(x.max(axis=axis, keepdims=True), np.finfo(x.dtype).min)
-    with np.errstate(divide="ignore"):
-        y = m + np.log(np.exp(x - m).sum(axis=axis, keepdims=True))
-    return y if keepdims else y.squeeze(axis)
-''',
-}
-"""Functions that a program may need to run by itself, by name."""
-
-
-def dtype_text(dtype: Any) -> str:
-    return f"np.{np.dtype(dtype).name}" if np.dtype(dtype).kind != "b" else "bool"
-
-
-def number_text(x: Any) -> str:
-    """A number as Python reads it."""
-    x = x.item() if isinstance(x, (np.generic, np.ndarray)) else x
-    if isinstance(x, float) and not math.isfinite(x):
-        return f"np.{'nan' if math.isnan(x) else 'inf'}" if not x < 0 else "-np.inf"
-    if isinstance(x, float) and x.is_integer() and abs(x) < 1e6:
-        return repr(x)
-    return repr(x)
-
-
-def size_text(n: int) -> str:
-    """The length of an axis, marked: it may be called by a letter in the end."""
-    return f"‹{n}›"
-
-
-def _tuple(shape: tuple[int, ...]) -> str:
-    inner = ", ".join(map(size_text, shape))
-    return f"({inner},)" if len(shape) == 1 else f"({inner})"
-
-
-shape_text = _tuple
+PHRASES = {"put_rows", "tile", "class_slope", "rows_product", "rows_sum", "rows_scatter"}
+"""What phrases.py writes."""
 
 
 def moves(part: Any) -> bool:

@@ -26,7 +26,8 @@ import numpy as np
 
 from ..fold import Moving
 from .equations import SUM, Read, Roots, Value, readers
-from .normal import normalise, ordered, substitute, uniform
+from .normal import normalise
+from .rewriting import ordered, substitute, uniform
 
 
 def recognise(roots: Roots) -> None:
@@ -153,7 +154,7 @@ def _stacks(roots: Roots) -> None:
             value.op, value.attributes = "rows", {"axis": axis} if axis else {}
 
 
-# ------------------------------------------------------------------------------- sums over the steps
+# ------------------------------------------------------------------------------ sums over the steps
 
 
 def _sums_of_products(roots: Roots) -> None:

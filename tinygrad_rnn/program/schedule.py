@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .equations import SUM, Read, Roots, Value, readers
-from .operations import is_view
 from .trace import Unsupported
+from .views import is_view
 
 
 @dataclass(eq=False, slots=True)
