@@ -75,8 +75,7 @@ def equal(found: list[Any], wanted: list[Any], close: float) -> None:
 
 # ---------------------------------------------------------------------------------------- agreement
 
-SIZES = [Sizes(2, 3, 4, 5, 6), Sizes(3, 2, 5, 4, 9), Sizes(1, 1, 1, 2, 4), Sizes(2, 3, 4, 5, 1),
-         Sizes(2, 3, 4, 5, 2), Sizes(4, 4, 4, 4, 3), Sizes(5, 5, 5, 5, 5)]  # fmt: skip
+SIZES = [Sizes(2, 3, 4, 5, 9), Sizes(1, 1, 1, 2, 4), Sizes(2, 3, 5, 4, 1), Sizes(4, 4, 4, 4, 3)]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -93,7 +92,7 @@ def test_a_program_is_equal_to_the_function(name: str, sizes: Sizes) -> None:
 
 
 @pytest.mark.parametrize("spelling", loops.LOOPS)
-@pytest.mark.parametrize("T", [1, 2, 3, 7])
+@pytest.mark.parametrize("T", [2, 7])
 def test_all_spellings_of_the_fold(spelling: str, T: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = loops.LOOPS[spelling]
     made: dict[Any, tg.Parameter] = {}

@@ -16,7 +16,13 @@ Step = Callable[[], tuple[float, list[Any]]]
 """A loss and its gradients."""
 
 OURS = "tinygrad_rnn"
-MODULES = {"PyTorch": "torch", "HIPS autograd": "autograd"}
+MODULES = {
+    "PyTorch": "torch",
+    "PyTorch loop": "torch",
+    "PyTorch layer": "torch",
+    "JAX scan": "jax",
+    "HIPS autograd": "autograd",
+}
 Peer = TypeVar("Peer")
 
 

@@ -146,11 +146,11 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
             continue
         added = g.primitive is not None and g.inputs is not None and g.inputs[0] is mark
         term = g.inputs[1] if added and g.inputs is not None else g
-        if mark in set(history(term)):
-            raise Unsupported("a gradient was computed from the gradient before it")
         gradients.append(Gradient(None if at is not None else x, at, len(outputs), added))
         outputs.append(term)
     nodes = history(*outputs)
+    if not set(nodes).isdisjoint(marks.values()):
+        raise Unsupported("a gradient was computed from the gradient before it")
     captured = []
     for node in nodes:
         if node.number >= since or id(node) in places:

@@ -1,0 +1,420 @@
+"""Time the derived program against BPTT by hand in NumPy, and against the frameworks.
+
+    python tests/benchmarks/program.py [--network rnn|lstm|gru] [--rounds N] [--threads 1 2]
+
+One training step in float32, loss and all gradients: the lecture's network, or an LSTM or GRU in
+its place. All peers compute the same, which is checked first; they take turns in one process, and
+the table gives medians, as ratios to the program's. The hand-written steps keep their arrays
+between calls, as the program does. Above 1, the program is ahead.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+from timing import OURS, Step, agree, available, keep_freed_memory, limit_threads, medians, row
+
+import tinygrad_rnn as tg
+
+SIZES = [(1, 25, 100, 64), (16, 64, 128, 64), (32, 64, 256, 64), (32, 128, 512, 64)]  # B, T, H, K
+D = 64
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+class Data:
+    """A batch, and parameters: V (D, gH), W (H, gH), U (H, K), b_h (gH,), b_y (K,)."""
+
+    def __init__(self, kind: str, B: int, T: int, H: int, K: int) -> None:
+        rng = np.random.default_rng(0)
+        g = GATES[kind]
+        self.kind, self.sizes = kind, (B, T, H, K)
+        self.x = rng.standard_normal((T, B, D)).astype(np.float32)
+        self.y = rng.integers(0, K, (T, B))
+        self.h = np.zeros((B, H), np.float32)
+        shapes = {"V": (D, g * H), "W": (H, g * H), "U": (H, K), "b_h": (g * H,), "b_y": (K,)}
+        self.p = {
+            name: (rng.standard_normal(shape) / np.sqrt(H)).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+
+
+# ------------------------------------------------------------------------------------------- ours
+
+
+def equations(kind: str, H: int, x: Any, h: Any, c: Any, p: Any, lib: Any) -> tuple[Any, Any]:
+    """One step of a cell; `lib` has tanh and sigmoid."""
+    V, W, b_h = p["V"], p["W"], p["b_h"]
+    if kind == "rnn":
+        return lib.tanh(x @ V + h @ W + b_h), c
+    if kind == "lstm":
+        z = x @ V + h @ W + b_h
+        i, f, o = (lib.sigmoid(z[:, k * H : (k + 1) * H]) for k in range(3))
+        c = f * c + i * lib.tanh(z[:, 3 * H :])
+        return o * lib.tanh(c), c
+    v, w = x @ V + b_h, h @ W
+    r, z = (lib.sigmoid(v[:, k : k + H] + w[:, k : k + H]) for k in (0, H))
+    n = lib.tanh(v[:, 2 * H :] + r * w[:, 2 * H :])
+    return (1 - z) * n + z * h, c
+
+
+class Ours:
+    tanh = staticmethod(np.tanh)
+    sigmoid = staticmethod(tg.sigmoid)
+
+
+def recorded(d: Data) -> tuple[Any, list[tg.Parameter]]:
+    p = {name: tg.Parameter(a, name=name) for name, a in d.p.items()}
+    H, kind = d.sizes[2], d.kind
+
+    def step(x: Any, y: Any, h: Any) -> Any:
+        losses = []
+        c = h
+        for _, x_t, y_t in tg.steps(x, y):
+            h, c = equations(kind, H, x_t, h, c, p, Ours)
+            loss = tg.cross_entropy(h @ p["U"] + p["b_y"], y_t)
+            losses.append(loss)
+        L = tg.add_n(losses)
+        L.backward()
+        return L
+
+    return step, list(p.values())
+
+
+def ours(d: Data) -> Step:
+    step, parameters = recorded(d)
+    program = tg.compile(step)
+
+    def run() -> tuple[float, list[Any]]:
+        for q in parameters:
+            q.grad = None
+        L = program(d.x, d.y, d.h)
+        return L, [q.grad.array for q in parameters]  # type: ignore[union-attr]
+
+    return run
+
+
+def by_operations(d: Data) -> Step:
+    step, parameters = recorded(d)
+    x, y, h = tg.tensor(d.x), tg.tensor(d.y), tg.tensor(d.h)
+
+    def run() -> tuple[float, list[Any]]:
+        for q in parameters:
+            q.grad = None
+        L = step(x, y, h)
+        return L, [q.grad.array for q in parameters]  # type: ignore[union-attr]
+
+    return run
+
+
+# ---------------------------------------------------------------------------------------- by hand
+
+
+class ByHand:
+    """What the hand-written steps share: the loss, and its derivative by the states."""
+
+    def __init__(self, d: Data) -> None:
+        B, T, H, K = d.sizes
+        self.d = d
+        g = GATES[d.kind]
+        self.h = self.empty(T + 1, B, H)
+        self.a = self.empty(T, B, g * H)
+        self.z = self.empty(T * B, K)
+        self.dh = self.empty(T, B, H)
+        self.r = self.empty(B, g * H)
+        self.s = self.empty(B, H)
+        self.W_T = self.empty(g * H, H)
+        self.each = np.arange(T * B)
+        self.ones, self.ones_K = np.ones(T * B, np.float32), np.ones(K, np.float32)
+
+    def empty(self, *shape: int) -> Any:
+        return np.empty(shape, np.float32)
+
+    def losses(self, U: Any, b_y: Any) -> tuple[Any, Any, Any]:
+        """L, dU and db_y; dL/dh of this step's loss goes to self.dh, Wᵀ to self.W_T."""
+        B, T, H, _K = self.d.sizes
+        z, each, y = self.z, self.each, self.d.y.reshape(-1)
+        h = self.h[1:].reshape(-1, H)
+        np.dot(h, U, out=z)
+        z += b_y
+        z -= z.max(axis=1, keepdims=True)
+        picked = z[each, y]
+        np.exp(z, out=z)
+        s = np.dot(z, self.ones_K)
+        L = ((np.log(s) - picked).reshape(T, B).sum(axis=1) / B).sum()
+        z *= (np.float32(1 / B) / s)[:, None]
+        z[each, y] -= np.float32(1 / B)
+        np.dot(z, U.T, out=self.dh.reshape(-1, H))
+        np.copyto(self.W_T, self.d.p["W"].T)
+        return L, np.dot(h.T, z), np.dot(self.ones, z)
+
+    def gradients(self, L: Any, dU: Any, db_y: Any, da: Any) -> tuple[float, list[Any]]:
+        H = self.d.sizes[2]
+        da = da.reshape(len(self.ones), -1)
+        dV = np.dot(self.d.x.reshape(-1, D).T, da)
+        dW = np.dot(self.h[:-1].reshape(-1, H).T, da)
+        return L, [dV, dW, dU, np.dot(self.ones, da), db_y]
+
+
+class RNNByHand(ByHand):
+    """The lecture's network."""
+
+    def __init__(self, d: Data) -> None:
+        super().__init__(d)
+        self.slope = self.empty(*self.dh.shape)
+        self.h_rows = list(self.h)
+        self.dh_rows, self.slope_rows = list(self.dh), list(self.slope)
+
+    def __call__(self) -> tuple[float, list[Any]]:
+        _B, T, H, _K = self.d.sizes
+        V, W, U, b_h, b_y = self.d.p.values()
+        dot, add, tanh, multiply, r = np.dot, np.add, np.tanh, np.multiply, self.r
+        h = self.h[1:].reshape(-1, H)
+        dot(self.d.x.reshape(-1, D), V, out=h)
+        add(h, b_h, out=h)
+        self.h[0] = self.d.h
+        before = self.h_rows[0]
+        for now in self.h_rows[1:]:
+            dot(before, W, r)
+            add(now, r, now)
+            tanh(now, now)
+            before = now
+        L, dU, db_y = self.losses(U, b_y)
+        slope, W_T = self.slope.reshape(-1, H), self.W_T
+        multiply(h, h, out=slope)
+        np.subtract(1, slope, out=slope)
+        later = self.dh_rows[T - 1]
+        multiply(later, self.slope_rows[T - 1], later)
+        for t in range(T - 2, -1, -1):
+            now = self.dh_rows[t]
+            dot(later, W_T, r)
+            add(now, r, now)
+            multiply(now, self.slope_rows[t], now)
+            later = now
+        return self.gradients(L, dU, db_y, self.dh)
+
+
+class LSTMByHand(ByHand):
+    """Gates i, f, o and the candidate g in one array."""
+
+    def __init__(self, d: Data) -> None:
+        super().__init__(d)
+        self.c = self.empty(*self.h.shape)
+        self.tanh_c, self.by_c = self.empty(*self.dh.shape), self.empty(*self.dh.shape)
+        self.by_gate, self.da = self.empty(*self.a.shape), self.empty(*self.a.shape)
+        self.u, self.dc = self.empty(*self.s.shape), self.empty(*self.s.shape)
+
+    def __call__(self) -> tuple[float, list[Any]]:
+        _B, T, H, _K = self.d.sizes
+        V, W, U, b_h, b_y = self.d.p.values()
+        dot, add, tanh, multiply = np.dot, np.add, np.tanh, np.multiply
+        a, h, c, tanh_c, r, u = self.a, self.h, self.c, self.tanh_c, self.r, self.u
+        flat = a.reshape(-1, 4 * H)
+        dot(self.d.x.reshape(-1, D), V, out=flat)
+        add(flat, b_h, out=flat)
+        h[0] = c[0] = self.d.h
+        for t in range(T):
+            a_t, c_t = a[t], c[t + 1]
+            dot(h[t], W, r)
+            add(a_t, r, a_t)
+            gates = a_t[:, : 3 * H]
+            multiply(gates, 0.5, gates)
+            tanh(a_t, a_t)
+            multiply(gates, 0.5, gates)
+            add(gates, 0.5, gates)
+            multiply(a_t[:, H : 2 * H], c[t], c_t)
+            multiply(a_t[:, :H], a_t[:, 3 * H :], u)
+            add(c_t, u, c_t)
+            tanh(c_t, tanh_c[t])
+            multiply(a_t[:, 2 * H : 3 * H], tanh_c[t], h[t + 1])
+        L, dU, db_y = self.losses(U, b_y)
+        i, f, o, g = (a[:, :, k * H : (k + 1) * H] for k in range(4))
+        by, by_c, da, dc, s = self.by_gate, self.by_c, self.da, self.dc, self.s
+        np.subtract(1, a[:, :, : 3 * H], out=by[:, :, : 3 * H])
+        by[:, :, : 3 * H] *= a[:, :, : 3 * H]
+        by[:, :, :H] *= g
+        by[:, :, H : 2 * H] *= c[:-1]
+        by[:, :, 2 * H : 3 * H] *= tanh_c
+        by_g = by[:, :, 3 * H :]
+        multiply(g, g, out=by_g)
+        np.subtract(1, by_g, out=by_g)
+        by_g *= i
+        multiply(tanh_c, tanh_c, out=by_c)
+        np.subtract(1, by_c, out=by_c)
+        by_c *= o
+        for t in range(T - 1, -1, -1):
+            dh, da_t, by_t = self.dh[t], da[t], by[t]
+            if t < T - 1:
+                dot(da[t + 1], self.W_T, s)
+                add(dh, s, dh)
+                multiply(dc, f[t + 1], dc)
+                multiply(dh, by_c[t], u)
+                add(dc, u, dc)
+            else:
+                multiply(dh, by_c[t], dc)
+            multiply(dc, by_t[:, :H], da_t[:, :H])
+            multiply(dc, by_t[:, H : 2 * H], da_t[:, H : 2 * H])
+            multiply(dh, by_t[:, 2 * H : 3 * H], da_t[:, 2 * H : 3 * H])
+            multiply(dc, by_t[:, 3 * H :], da_t[:, 3 * H :])
+        return self.gradients(L, dU, db_y, da)
+
+
+BY_HAND = {"rnn": RNNByHand, "lstm": LSTMByHand}
+
+# ------------------------------------------------------------------------------------------ others
+
+
+def torch_loop(d: Data) -> Step:
+    import torch
+
+    p = {name: torch.tensor(a, requires_grad=True) for name, a in d.p.items()}
+    x, y, h0 = torch.tensor(d.x), torch.tensor(d.y), torch.tensor(d.h)
+
+    def run() -> tuple[float, list[Any]]:
+        h = c = h0
+        states = []
+        for x_t in x:
+            h, c = equations(d.kind, d.sizes[2], x_t, h, c, p, torch)
+            states.append(h)
+        z = torch.stack(states) @ p["U"] + p["b_y"]
+        K = z.shape[-1]
+        L = torch.nn.functional.cross_entropy(z.view(-1, K), y.view(-1)) * len(x)
+        return L.detach(), [g.numpy() for g in torch.autograd.grad(L, list(p.values()))]
+
+    return run
+
+
+def torch_layer(d: Data) -> Step:
+    import torch
+
+    _B, T, H, K = d.sizes
+    layer = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[d.kind](D, H)
+    order = {"rnn": [0], "lstm": [0, 1, 3, 2], "gru": [0, 1, 2]}[d.kind]  # ours is i, f, o, g
+
+    def theirs(a: Any) -> Any:
+        blocks = [a[..., k * H : (k + 1) * H] for k in order]
+        return torch.tensor(np.ascontiguousarray(np.concatenate(blocks, -1).T))
+
+    back = np.argsort(order)
+
+    def mine(g: Any) -> Any:
+        g = g.numpy().T
+        return np.concatenate([g[..., k * H : (k + 1) * H] for k in back], -1)
+
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(theirs(d.p["V"]))
+        layer.weight_hh_l0.copy_(theirs(d.p["W"]))
+        layer.bias_ih_l0.copy_(theirs(d.p["b_h"]))
+        layer.bias_hh_l0.zero_()
+    U, b_y = (torch.tensor(d.p[name], requires_grad=True) for name in ("U", "b_y"))
+    x, y = torch.tensor(d.x), torch.tensor(d.y)
+    leaves = [layer.weight_ih_l0, layer.weight_hh_l0, U, layer.bias_ih_l0, b_y]
+
+    def run() -> tuple[float, list[Any]]:
+        z = layer(x)[0] @ U + b_y
+        L = torch.nn.functional.cross_entropy(z.view(-1, K), y.view(-1)) * T
+        found = torch.autograd.grad(L, leaves)
+        return L.detach(), found
+
+    def step() -> tuple[float, list[Any]]:
+        L, (dV, dW, dU, db, db_y) = run()
+        return L, [mine(dV), mine(dW), dU.numpy(), mine(db), db_y.numpy()]
+
+    step.timed = run  # type: ignore[attr-defined]
+    return step
+
+
+def jax_scan(d: Data) -> Step:
+    import jax
+    import jax.numpy as jnp
+
+    H, kind = d.sizes[2], d.kind
+
+    class Lib:
+        tanh, sigmoid = jnp.tanh, jax.nn.sigmoid
+
+    def loss(p: Any, x: Any, y: Any, h: Any) -> Any:
+        def body(carry: Any, x_t: Any) -> Any:
+            h, c = equations(kind, H, x_t, *carry, p, Lib)
+            return (h, c), h
+
+        _, states = jax.lax.scan(body, (h, h), x)
+        z = jax.nn.log_softmax(states @ p["U"] + p["b_y"])
+        return -jnp.take_along_axis(z, y[..., None], -1).mean() * len(x)
+
+    step = jax.jit(jax.value_and_grad(loss))
+
+    def run() -> tuple[float, list[Any]]:
+        L, g = step(d.p, d.x, d.y, d.h)
+        g = jax.block_until_ready(g)
+        return L, [np.asarray(g[name]) for name in d.p]
+
+    return run
+
+
+def hips(d: Data) -> Step:
+    import autograd
+    import autograd.numpy as anp
+
+    H, kind = d.sizes[2], d.kind
+
+    class Lib:
+        tanh = staticmethod(anp.tanh)
+
+        @staticmethod
+        def sigmoid(x: Any) -> Any:
+            return 0.5 * anp.tanh(0.5 * x) + 0.5
+
+    def loss(p: Any) -> Any:
+        h = c = d.h
+        states = []
+        for x_t in d.x:
+            h, c = equations(kind, H, x_t, h, c, p, Lib)
+            states.append(h)
+        z = anp.reshape(anp.stack(states), (-1, H)) @ p["U"] + p["b_y"]
+        m = z.max(axis=1, keepdims=True)
+        log_p = z - m - anp.log(anp.sum(anp.exp(z - m), axis=1, keepdims=True))
+        return -anp.mean(log_p[anp.arange(d.y.size), d.y.reshape(-1)]) * np.float32(len(d.x))
+
+    step = autograd.value_and_grad(loss)
+
+    def run() -> tuple[float, list[Any]]:
+        L, g = step(d.p)
+        return L, [np.asarray(g[name]) for name in d.p]
+
+    return run
+
+
+PEERS = {"operation by operation": by_operations, "PyTorch loop": torch_loop,
+         "PyTorch layer": torch_layer, "JAX scan": jax_scan, "HIPS autograd": hips}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--network", choices=GATES, default="rnn")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--sizes", type=int, default=len(SIZES), help="so many of the sizes")
+    args = parser.parse_args()
+    keep_freed_memory()
+    peers = available(PEERS)
+    for threads in args.threads:
+        limit_threads(threads)
+        print(f"\n{args.network}, {threads} thread(s): time of a peer ÷ time of the program")
+        hand = BY_HAND.get(args.network)
+        names = [*(["by hand"] if hand else []), *peers]
+        row("(B, T, H, K)", "the program", *names)
+        for sizes in SIZES[: args.sizes]:
+            d = Data(args.network, *sizes)
+            steps = {OURS: ours(d)} | ({"by hand": hand(d)} if hand else {})
+            steps |= {name: peer(d) for name, peer in peers.items()}
+            agree(steps, rtol=2e-2, atol=2e-3)
+            timed = {name: getattr(step, "timed", step) for name, step in steps.items()}
+            seconds = medians(timed, args.rounds)
+            cells = [f"{1e3 * seconds[OURS]:.2f} ms"]
+            row(str(sizes), *cells, *(f"{seconds[name] / seconds[OURS]:.2f}" for name in names))
+
+
+if __name__ == "__main__":
+    main()
