@@ -282,6 +282,52 @@ def test_what_is_closed_over_and_changes_is_never_stale() -> None:
     assert program(x).item() == 12
 
 
+def test_a_frozen_parameter_and_a_hook() -> None:
+    f, x, W = small()
+    U = tg.Parameter(np.eye(2), name="U")
+
+    def g(x: Any) -> Any:
+        L = f(x) + (x @ U).sum()
+        (x @ U).sum().backward()
+        return L
+
+    program = tg.compile(g)
+    program(x)
+    once = U.grad.numpy()  # type: ignore[union-attr]
+    U.register_hook(lambda g: 2 * g)
+    U.zero_grad()
+    program(x)
+    np.testing.assert_allclose(U.grad.numpy(), 2 * once)  # type: ignore[union-attr]
+    W.requires_grad = False
+    W.zero_grad()
+    with pytest.raises(RuntimeError, match="nothing that requires_grad"):
+        program(x)
+
+
+def test_within_other_recordings() -> None:
+    W = tg.Parameter(np.eye(2) / 2, name="W")
+    inner = tg.compile(lambda x: np.tanh(x @ W))
+    x = np.ones((3, 2))
+    inner(x)
+
+    def outer(x: Any) -> Any:
+        L = inner(x * 2).sum()
+        L.backward()
+        return L
+
+    program = tg.compile(outer)  # which records through the inner function
+    assert program(x).item() == program(x).item() == pytest.approx(6 * np.tanh(1.0))
+    np.testing.assert_allclose(W.grad.numpy(), 2 * 3 * 2 * (1 - np.tanh(1.0) ** 2))  # type: ignore[union-attr]
+    x_grad = tg.tensor(x, requires_grad=True)
+    L = inner(x_grad * 2).sum()  # a part of a graph that goes on before it
+    L.backward()
+    assert x_grad.grad is not None
+    with tg.no_grad():
+        assert not inner(x).requires_grad
+    with tg.trace_errors():
+        assert inner(x).requires_grad
+
+
 def test_other_shapes_lengths_and_dtypes() -> None:
     f, _, _ = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 6))
     program = tg.compile(f)
