@@ -113,7 +113,7 @@ class Writer(Loops):
     def _result(self, root: Read) -> str:
         text = self._operand(root, None).text
         value = root.source
-        own = value.steps is None and not self.memory.inline(value) and value.op != "broadcast_to"
+        own = value.steps is None and not self.memory.inline(value)
         return text if own else f"np.array({text})" if value.leaf else f"{text}.copy()"
 
     def _sizes(self, text: str) -> tuple[list[str], str]:
