@@ -89,6 +89,10 @@ def lecture_names(values: Sequence[Value]) -> None:
             and overlap(value) is False
         ):
             value.name = "h"  # a state, and what it begins with
+        if value.op == SUM and value.name is None and value.steps is None:
+            terms = [r.source for r in value.reads if r.over is not None and r.source.about]
+            if terms and value.adjoint is None:
+                value.name = "L" if terms[0].name != "L" else "total"
         if value.op == "subtract" and value.name is None and _is_slope(value):
             value.name = "slope"
         if value.about and value.name is None:

@@ -54,8 +54,9 @@ class Writer(Loops):
     def _docstring(self) -> list[str]:
         shapes = [f"{self.names[v]}: {self._plain(shape_text(v.shape))}" for v in self.inputs]
         results = [self._result(root) for root in self.roots]
+        steps = f" of {self.T} steps" if self.T else ""
         return [
-            '"""The derived program of a recorded function.',
+            f'"""What {self.name} computes, derived from a recording{steps}.',
             "",
             *_filled(shapes),
             "",
@@ -149,6 +150,7 @@ class Writer(Loops):
                 f"if len({name}) != {self.T}:",
                 f'    raise ValueError(f"this program is for {self.T} steps, not {{len({name})}}")',
             ]
+        text = re.sub(r"^(# .*?\S) {2,}(\S.*)$", _aligned, text, flags=re.MULTILINE)
         return lines, text
 
     def _candidates(self) -> list[tuple[str, int, Value]]:
@@ -183,3 +185,8 @@ def _filled(parts: list[str]) -> list[str]:
             lines.append("")
         lines[-1] += ("   " if lines[-1] else "") + part
     return lines
+
+
+def _aligned(match: re.Match[str]) -> str:
+    """A comment with its remark at one place, now that lengths are letters."""
+    return f"{match[1]:<52}  {match[2]}"
