@@ -12,8 +12,8 @@ from pathlib import Path
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw import Picture
-from tinygrad_rnn.networks import NETWORKS
 from tinygrad_rnn.engine.record import history
+from tinygrad_rnn.networks import NETWORKS
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 DPI = 115

@@ -15,12 +15,12 @@ from tinygrad_rnn.draw.cells import contract
 from tinygrad_rnn.draw.dot import dot
 from tinygrad_rnn.draw.folded import of_fold
 from tinygrad_rnn.draw.grid import arrange
-from tinygrad_rnn.networks import NETWORKS
 from tinygrad_rnn.draw.options import check
 from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
 from tinygrad_rnn.draw.scene import Scene, compose
 from tinygrad_rnn.engine.record import history
+from tinygrad_rnn.networks import NETWORKS
 
 from .test_draw_scene import faults, find, labels, lecture, placed
 from .test_fold import LOOPS, with_backward

@@ -176,8 +176,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _draw_options(commands: Any) -> None:
-    from .networks import NETWORKS
     from .draw.options import CHOICES
+    from .networks import NETWORKS
 
     draw = commands.add_parser(
         "draw",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.record import recorder
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
 from .trace import Place, Unsupported, fill, flatten, key_of, trace
@@ -39,7 +40,9 @@ def compile(f: Callable[..., Any]) -> Program:
     they are at each call; a number, an array or an object that f has from outside and that is
     another one than before makes f be recorded anew. What f does besides, such as printing,
     appending to a list or drawing random numbers, happens only when it is recorded. f must not read
-    a value of a tensor (`.item()`, `if loss > 3`): that is a RuntimeError.
+    a value of a tensor (`.item()`, `if loss > 3`): that is a RuntimeError. Inside another compiled
+    function, in `trace_errors`, or fed a tensor that was computed from parameters, it is f that
+    runs.
     """
     if not callable(f):
         raise TypeError(f"compile: {type(f).__name__} is not a function")
@@ -60,10 +63,12 @@ class Program:
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if recorder.whole is not None or recorder.tracing:  # it is part of another recording
+            return self._f(*args, **kwargs)
         given: list[Any] = []
-        key: list[Any] = []
+        key: list[Any] = [recorder.enabled]
         if kwargs or not _all_arrays(args, key):
-            key = []
+            key = [recorder.enabled]
             args, kwargs = flatten(args, given), flatten(kwargs, given)
             for x in given:
                 _add_to_key(x, key)
@@ -73,6 +78,8 @@ class Program:
             args = self._places(len(args))
         of_call = tuple(key)
         derived = self._derived.get(of_call)
+        if any(isinstance(x, Tensor) and x.primitive and x.requires_grad for x in given):
+            return self._f(*fill(args, given), **fill(kwargs, given))  # a part of a larger graph
         if derived is None or not derived.outside.unchanged():
             derived = self._derive(of_call, args, kwargs, given)
         self._last = derived

@@ -67,6 +67,7 @@ class Access:
         self.names = name_values(values, self.inputs, self.memory.goes_on)
         self.said = set(self.names)  # what has a name in the equations, too
         self.T = self.memory.rows[1]
+        self.any_length = self.T >= SHORTEST  # whether every step is seen from an end
         self._shown: dict[Buffer, str] = {}
         self._fill_names(values)
 
@@ -243,6 +244,7 @@ class Access:
         """A step as text, seen from the last one where it is near to that."""
         if self.T >= SHORTEST and abs(n - self.T) <= 1:
             return "T" if n == self.T else f"T {'+' if n > self.T else '-'} 1"
+        self.any_length = self.any_length and n <= 2
         return str(n)
 
     def _part_of(self, value: Value, xs: Sequence[Operand], whole: bool) -> str:

@@ -28,6 +28,7 @@ class Captured:
     def __init__(self, f: Callable[..., Any]) -> None:
         self.tensors: dict[int, Tensor] = {}
         self._links: list[tuple[Any, Any, Any]] = []  # a mapping or list, a key, what was there
+        self._kinds: list[tuple[Tensor, Any]] = []
         self._cells: list[tuple[Any, Any]] = []
         self._sizes: list[tuple[Any, int]] = []
         self._arrays: list[tuple[Any, Any]] = []
@@ -52,6 +53,9 @@ class Captured:
                     return False
         except (KeyError, IndexError, ValueError):
             return False
+        for x, kind in self._kinds:
+            if _kind(x) != kind:
+                return False
         for container, size in self._sizes:
             if len(container) != size:
                 return False
@@ -60,6 +64,7 @@ class Captured:
     def _look_into(self, x: Any) -> list[Any]:
         if isinstance(x, Tensor):
             self.tensors[id(x)] = x
+            self._kinds.append((x, _kind(x)))
         elif isinstance(x, np.ndarray):
             self._arrays.append((x, x.copy()))
         elif isinstance(x, types.MethodType):
@@ -84,8 +89,8 @@ class Captured:
                 self._cells.append((cell, cell.cell_contents))
             except ValueError:
                 continue  # not yet filled
-        names = set(_names(f.__code__))
-        for name in names & f.__globals__.keys():
+        names = dict.fromkeys(_names(f.__code__))  # in the order of the code
+        for name in [name for name in names if name in f.__globals__]:
             x = f.__globals__[name]
             self._links.append((f.__globals__, name, x))
             if isinstance(x, types.ModuleType):
@@ -117,6 +122,11 @@ class Captured:
                 found += [m for m in vars(kind).values() if isinstance(m, types.FunctionType)]
         call = getattr(type(x), "__wrapped__", None)
         return found if call is None else [*found, call]
+
+
+def _kind(x: Tensor) -> Any:
+    """What a recording takes a tensor for."""
+    return x.requires_grad, x.hooks, x.array.shape, x.array.dtype
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .equations import SUM, Read, Value
-from .rewriting import uniform
+from .rewriting import moves_with_step, uniform
 from .text import size_text
 
 SIGNS = {"subtract": " − ", "multiply": " · ", "divide": " / ", "power": " ** "}
@@ -91,7 +91,11 @@ class Formulas:
             return f"Σ_t one_hot({texts[1]})ᵀ {_tight(parts[0], 2)}", 1
         if value.op == "matmul":
             return " ".join(_tight(part, 2) for part in parts), 1
+        if value.op == "rows":
+            return parts[0]
         if value.op == "getitem" and len(parts) == 1:
+            if moves_with_step(value.attributes):
+                return self._moved(value, parts[0], shift)
             index = [i for i in value.attributes["index"] if i != slice(None) and i is not Ellipsis]
             if any(i is None for i in index) or not index:
                 return parts[0]
@@ -111,6 +115,16 @@ class Formulas:
         if value.op in ("reshape", "broadcast_to", "squeeze", "expand_dims", "astype"):
             return parts[0]
         return f"{WORDS.get(value.op, value.op)}({', '.join(texts)})", 2
+
+    def _moved(self, value: Value, part: tuple[str, int], shift: int) -> tuple[str, int]:
+        """x_t, for x[t]; x_{T+1-t}, for the t-th of x[::-1]."""
+        source = value.reads[0].source
+        if source.op == "getitem" and source.attributes["index"] == (slice(None, None, -1),):
+            name = self.name_of(source.reads[0].source)
+            return (f"{name}_{{T+1-t}}" if name and not shift else "…"), 2
+        if part[0].endswith("_t"):
+            return part
+        return f"{_tight(part, 2)}_{f'{{t{shift:+}}}' if shift else 't'}", 2
 
     def _slope(self, value: Value, shift: int, deep: int) -> str:
         e, _, y, *c = value.reads

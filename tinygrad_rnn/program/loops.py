@@ -154,6 +154,7 @@ class Loops(Phrases):
             low = "" if first == steps[0] else f"t > {self._number(first - 1)}"
             high = "" if last == steps[-1] else f"t < {self._number(last + 1)}"
             return f"{low} and {high}" if low and high else low or high
+        self.any_length = False
         missing = sorted(set(steps) - set(when))
         for period in range(2, min(len(steps), 1000)):
             here = [t for t in steps if t % period]

@@ -12,6 +12,7 @@ import keyword
 from collections.abc import Iterable, Mapping, Sequence
 
 from .equations import SUM, Value
+from .sums import overlap
 
 RESERVED = {
     *keyword.kwlist,
@@ -33,9 +34,11 @@ def name_values(
 ) -> dict[Value, str]:
     """A name for each value that has one, no name twice; inputs come first.
 
-    goes_on: values that have the name of another, which they go on.
+    goes_on: sequences, and what each is but for its first or last: they have one name.
     """
     values, inputs = list(values), list(inputs)
+    for home, value in goes_on.items():
+        value.name = value.name or home.name
     names: dict[Value, str] = {}
     taken = set(RESERVED)
     begins = {
@@ -58,7 +61,7 @@ def name_values(
     for value in inputs:
         wanted = value.name or ("x" if value.op == "input" else "p")
         if begins.get(value) == wanted:
-            wanted += "0"
+            wanted += "_0" if wanted[-1].isdigit() else "0"
         give(value, wanted)
     for value in values:
         if value not in names and not value.leaf and value not in goes_on and value.name:
@@ -79,6 +82,17 @@ def lecture_names(values: Sequence[Value]) -> None:
                 source.name = "a"
             elif value.op == "shifted":
                 source.name = logits
+        if (
+            value.op == SUM
+            and value.name is None
+            and value.steps is not None
+            and overlap(value) is False
+        ):
+            value.name = "h"  # a state, and what it begins with
+        if value.op == SUM and value.name is None and value.steps is None:
+            terms = [r.source for r in value.reads if r.over is not None and r.source.about]
+            if terms and value.adjoint is None:
+                value.name = "L" if terms[0].name != "L" else "total"
         if value.op == "subtract" and value.name is None and _is_slope(value):
             value.name = "slope"
         if value.about and value.name is None:

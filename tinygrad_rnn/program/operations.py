@@ -122,7 +122,7 @@ def _reduction(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     if whole and x.stepped:
         axis = tuple(range(len(x.shape))) if axis is None else axis
         if not x.shape:
-            return x.text
+            return f"np.array({x.text})"
         axis = all_moved(axis, x, 1)
         if isinstance(axis, tuple) and len(axis) == 1:
             (axis,) = axis
@@ -172,14 +172,6 @@ def _where(value: Value, xs: Sequence[Operand], whole: bool) -> str:
 
 def _astype(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     return f"{xs[0].tight}.astype({dtype_text(value.dtype)})"
-
-
-def _broadcast_to(value: Value, xs: Sequence[Operand], whole: bool) -> str:
-    (x,) = lifted(value, xs, whole)
-    shape = shape_text(value.shape)
-    if whole and xs[0].stepped:
-        shape = f"(len({xs[0].tight}), {shape[1:]}"
-    return f"np.broadcast_to({x.text}, {shape})"
 
 
 def _embedding(value: Value, xs: Sequence[Operand], whole: bool) -> str:
@@ -243,7 +235,7 @@ def _scatter_arrays(value: Value, xs: Sequence[Operand], whole: bool) -> str:
 
 
 def _softmax(value: Value, xs: Sequence[Operand], whole: bool) -> str:
-    axis = value.attributes.get("axis", -1)
+    axis = value.attributes.get("axis", None if value.op == "logsumexp" else -1)
     axis = all_moved(axis, xs[0], int(whole and xs[0].stepped)) if axis is not None else None
     keepdims = ", keepdims=True" if value.attributes.get("keepdims") else ""
     if value.op == "logsumexp" and axis is None and whole:
@@ -295,13 +287,14 @@ def _einsum(value: Value, xs: Sequence[Operand], whole: bool) -> str:
         ]
         inputs, out = ",".join(parts), letter + out
     operands = ", ".join(x.text for x in xs)
-    return f'np.einsum("{inputs}->{out}", {operands}, optimize=True)'
+    text = f'np.einsum("{inputs}->{out}", {operands}, optimize=True)'
+    return text if len(xs) > 1 else f"np.array({text})"  # of one operand, it may be a view
 
 
 _EXPRESSIONS: dict[str, Callable[[Value, Sequence[Operand], bool], str]] = {
     "matmul": _matmul, "sum": _reduction, "mean": _reduction, "amax": _reduction, "max": _reduction,
     "amin": _reduction, "min": _reduction, "row_sum": _row_sum, "concatenate": _concatenate,
-    "stack": _concatenate, "where": _where, "astype": _astype, "broadcast_to": _broadcast_to,
+    "stack": _concatenate, "where": _where, "astype": _astype,
     "embedding": _embedding, "is_class": _is_class, "one_hot": _one_hot, "pick": _pick,
     "over_rows": _over_rows, "getitem": _getitem, "scatter": _scatter_arrays, "softmax": _softmax,
     "log_softmax": _softmax, "logsumexp": _softmax, "cumsum": _cumsum, "softplus": _softplus,

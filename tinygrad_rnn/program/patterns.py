@@ -273,13 +273,12 @@ def _outer(term: Value, over: list[int]) -> list[Read] | None:
 
 def _tiles(roots: Roots) -> None:
     """A sum of parts, each put at its slice of zeros, that make up all of the array."""
-    read_by = readers(roots)
     for value in ordered(roots):
         if value.op != SUM or len(value.reads) < 2:
             continue
         parts = [read.source for read in value.reads]
         if not all(
-            part.op == "scatter" and len(part.reads) == 1 and len(read_by[part]) == 1
+            part.op == "scatter" and len(part.reads) == 1
             and read.aligned and read.over is None and part.steps == value.steps
             and read.steps == value.steps
             for part, read in zip(parts, value.reads, strict=True)

@@ -54,8 +54,9 @@ class Writer(Loops):
     def _docstring(self) -> list[str]:
         shapes = [f"{self.names[v]}: {self._plain(shape_text(v.shape))}" for v in self.inputs]
         results = [self._result(root) for root in self.roots]
+        steps = f" of {self.T} steps" if self.T else ""
         return [
-            '"""The derived program of a recorded function.',
+            f'"""What {self.name} computes, derived from a recording{steps}.',
             "",
             *_filled(shapes),
             "",
@@ -65,48 +66,55 @@ class Writer(Loops):
 
     def _write_units(self) -> None:
         pending: list[str] = []
+        earlier: Value | None = None  # whose lines are the pending ones, if it has no name
         for i, unit in enumerate(self.units):
             if unit.direction:
                 self.body += pending
-                pending = []
+                pending, earlier = [], None
                 self._write_loop(i, unit)
                 continue
             (value,) = unit.values
             if self.memory.inline(value):
                 continue
-            pending += self._begin(i)
+            lines = self._begin(i)
             where = None
             if value.steps is not None:
                 where = Where(False, 1, 0, min(value.steps), max(value.steps))
-            pending += [text for _, text in self._statement(value, where)]
+            lines += [text for _, text in self._statement(value, where)]
             silent = value.about == "" or value.name in ("e", "s") or value in self.memory.goes_on
-            if value not in self.said and self._remark(value, pending):
+            if value not in self.said and self._begins_a_loop(value):
+                if earlier is not None:
+                    self._write_part(earlier, pending)
+                    pending, earlier = [], None
+                self._write_part(value, [*pending, *lines])
                 pending = []
                 continue
+            pending += lines
+            earlier = value if value.op not in ("swapaxes", "transpose") else earlier
             if self._formula_name(value) is not None and not silent:
                 at_once = "all steps at once" if value.steps is not None else ""
                 if any(r.over is not None for r in value.reads):
                     at_once = "the sum over all steps, as one product"
                     at_once = at_once if value.op == "rows_product" else ""
                 self.body += ["", *comment(self.formulas.equation(value), at_once), *pending]
-                pending = []
+                pending, earlier = [], None
         self.body += pending
 
-    def _remark(self, value: Value, lines: list[str]) -> bool:
-        """Write what a later loop adds to, with the equation of that as far as it goes."""
-        part = next((v for v, x in self.memory.in_place.items() if x is value), None)
-        if part not in self.said or part is None or value.steps is None:
-            return False
-        if not self._unit(part).direction:
-            return False
-        formula = f"{self.formulas.left(part)} = {self.formulas.right(value)} + …"
-        self.body += ["", *comment(formula, "all steps at once"), *lines]
-        return True
+    def _begins_a_loop(self, value: Value) -> bool:
+        """Whether a later loop adds to a value, in its place."""
+        sums = (v for v, x in self.memory.in_place.items() if x is value)
+        return any(v in self.said and self._unit(v).direction for v in sums)
+
+    def _write_part(self, value: Value, lines: list[str]) -> None:
+        """Lines, under the equation of a value as far as it goes."""
+        step = "" if value.steps is None else "_t"
+        formula = f"{self._name(value)}{step} = {self.formulas.right(value)} + …"
+        self.body += ["", *comment(formula, "all steps at once" if step else ""), *lines]
 
     def _result(self, root: Read) -> str:
         text = self._operand(root, None).text
         value = root.source
-        own = value.steps is None and not self.memory.inline(value) and value.op != "broadcast_to"
+        own = value.steps is None and not self.memory.inline(value)
         return text if own else f"np.array({text})" if value.leaf else f"{text}.copy()"
 
     def _sizes(self, text: str) -> tuple[list[str], str]:
@@ -126,6 +134,7 @@ class Writer(Loops):
         lines: list[str] = []
         if "T" in used and "T" not in clear:
             lines.append(f"T = {self.T}")
+        only = "T" in clear and not self.any_length
         for value in self.inputs:
             name = self.names[value]
             letters = [self.letter.get(n, "_") for n in value.shape]
@@ -135,6 +144,13 @@ class Writer(Loops):
             given = [x if x in fresh else "_" for x in letters]
             given = [x if given.index(x) == i else "_" for i, x in enumerate(given)]
             lines.append(f"{', '.join(given)}{',' if len(given) == 1 else ''} = {name}.shape")
+        if only:
+            name = self.names[clear["T"][1]]
+            lines += [
+                f"if len({name}) != {self.T}:",
+                f'    raise ValueError(f"this program is for {self.T} steps, not {{len({name})}}")',
+            ]
+        text = re.sub(r"^(# .*?\S) {2,}(\S.*)$", _aligned, text, flags=re.MULTILINE)
         return lines, text
 
     def _candidates(self) -> list[tuple[str, int, Value]]:
@@ -169,3 +185,8 @@ def _filled(parts: list[str]) -> list[str]:
             lines.append("")
         lines[-1] += ("   " if lines[-1] else "") + part
     return lines
+
+
+def _aligned(match: re.Match[str]) -> str:
+    """A comment with its remark at one place, now that lengths are letters."""
+    return f"{match[1]:<52}  {match[2]}"

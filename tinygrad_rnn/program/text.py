@@ -70,7 +70,10 @@ HELPERS = {
 def scatter(g, shape, index):
     """Zeros of a shape with g added at [index]."""
     out = np.zeros(shape, g.dtype)
-    np.add.at(out, index, g)
+    if any(isinstance(i, np.ndarray) for i in (index if isinstance(index, tuple) else (index,))):
+        np.add.at(out, index, g)
+    else:
+        out[index] = g
     return out
 ''',
     "softmax": '''

@@ -8,7 +8,7 @@ from .equations import Value
 from .text import Operand, index_text, size_text
 
 VIEWS = {"swapaxes", "transpose", "reshape", "ravel", "squeeze", "expand_dims", "moveaxis", "flip",
-         "rows"}  # fmt: skip
+         "rows", "broadcast_to"}  # fmt: skip
 
 
 def is_view(value: Value) -> bool:
@@ -47,9 +47,15 @@ def view(value: Value, x: Operand, whole: bool) -> str:
         axis = value.attributes.get("axis")
         flipped = tuple(range(len(x.shape))) if axis is None else axis
         return f"np.flip({x.text}, {all_moved(flipped, x, shift)})"
+    if value.op == "broadcast_to":
+        wide = len(value.shape) - len(x.shape)
+        text = f"{x.tight}[:, {'None, ' * wide}...]" if shift and wide else x.text
+        sizes = [f"len({x.tight})"] if shift else []
+        sizes += map(size_text, value.shape)
+        return f"np.broadcast_to({text}, ({', '.join(sizes)}{',' if len(sizes) == 1 else ''}))"
     shape: tuple[Any, ...] = value.shape
     sizes = [f"len({x.tight})"] if shift else []
-    return f"{x.tight}.reshape({', '.join([*sizes, *map(size_text, shape)])})"
+    return f"{x.tight}.reshape({', '.join([*sizes, *map(size_text, shape)]) or '()'})"
 
 
 def moved(axis: int, x: Operand, shift: int) -> int:
