@@ -80,4 +80,4 @@ def medians(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
 
 
 def row(label: str, *cells: Any) -> None:
-    print(f"{label:<42}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+    print(f"{label:<42}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
