@@ -204,16 +204,18 @@ def _over_rows(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     return f"{e.text} / {n.tight}[..., None]"
 
 
+def _with_arrays(value: Value, xs: Sequence[Operand]) -> str:
+    """The index of ``value``, its arrays being the operands after the first."""
+    arrays = iter(xs[1:])
+    index = value.attributes["index"]
+    return ", ".join(next(arrays).text if repr(p) == "array" else index_text(p) for p in index)
+
+
 def _getitem(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     """With index arrays."""
     if whole:
         raise NotImplementedError
-    arrays = iter(xs[1:])
-    parts = [
-        next(arrays).text if repr(p) == "array" else index_text(p)
-        for p in value.attributes["index"]
-    ]
-    return f"{xs[0].tight}[{', '.join(parts)}]"
+    return f"{xs[0].tight}[{_with_arrays(value, xs)}]"
 
 
 def _scatter(value: Value, xs: Sequence[Operand], whole: bool) -> str:
@@ -226,12 +228,7 @@ def _scatter(value: Value, xs: Sequence[Operand], whole: bool) -> str:
 def _scatter_arrays(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     if whole:
         raise NotImplementedError
-    arrays = iter(xs[1:])
-    parts = [
-        next(arrays).text if repr(p) == "array" else index_text(p)
-        for p in value.attributes["index"]
-    ]
-    return f"scatter({xs[0].text}, {shape_text(value.shape)}, np.s_[{', '.join(parts)}])"
+    return f"scatter({xs[0].text}, {shape_text(value.shape)}, np.s_[{_with_arrays(value, xs)}])"
 
 
 def _softmax(value: Value, xs: Sequence[Operand], whole: bool) -> str:
