@@ -177,18 +177,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _draw_options(commands: Any) -> None:
     from .draw.options import CHOICES
-    from .networks import NETWORKS
 
-    draw = commands.add_parser(
-        "draw",
-        help="draw a recurrent network, unrolled or folded",
-        description=DRAW,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    draw = _of_a_network(commands, "draw", "draw a recurrent network, unrolled or folded", DRAW)
     option = draw.add_argument
     # fmt: off
-    option("network", nargs="?", choices=NETWORKS, default="rnn", metavar="NETWORK",
-           help=f"{', '.join(NETWORKS)} (default: rnn)")
     option("--steps", type=_whole(1, 10**4), default=4, metavar="T",
            help="how many time steps are recorded (default: 4)")
     option("--folded", action="store_true", help="the loop instead of its steps")
@@ -211,23 +203,33 @@ def _draw_options(commands: Any) -> None:
 
 
 def _derive_options(commands: Any) -> None:
-    from .networks import NETWORKS
-
-    derive = commands.add_parser(
-        "derive",
-        help="print a training step, with its gradient, as a NumPy program",
-        description=DERIVE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    option = derive.add_argument
+    summary = "print a training step, with its gradient, as a NumPy program"
+    derive = _of_a_network(commands, "derive", summary, DERIVE)
     # fmt: off
-    option("network", nargs="?", choices=NETWORKS, default="rnn", metavar="NETWORK",
-           help=f"{', '.join(NETWORKS)} (default: rnn)")
-    option("--steps", type=_whole(1, 10**4), default=12, metavar="T",
-           help="how many time steps are recorded; below 4 there is no loop to be found in them "
-           "(default: 12)")
+    derive.add_argument("--steps", type=_whole(1, 10**4), default=12, metavar="T",
+                        help="how many time steps are recorded; below 4 there is no loop to be "
+                        "found in them (default: 12)")
     # fmt: on
     derive.set_defaults(command=_derive)
+
+
+def _of_a_network(
+    commands: Any, name: str, summary: str, description: str
+) -> argparse.ArgumentParser:
+    """A command whose argument is the name of a network."""
+    from .networks import NETWORKS
+
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    # fmt: off
+    parser.add_argument("network", nargs="?", choices=NETWORKS, default="rnn", metavar="NETWORK",
+                        help=f"{', '.join(NETWORKS)} (default: rnn)")
+    # fmt: on
+    return parser
 
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -219,13 +219,6 @@ def _getitem(value: Value, xs: Sequence[Operand], whole: bool) -> str:
 
 
 def _scatter(value: Value, xs: Sequence[Operand], whole: bool) -> str:
-    if whole or any(repr(p) == "array" for p in value.attributes["index"]):
-        raise NotImplementedError
-    index = ", ".join(index_text(p) for p in value.attributes["index"])
-    return f"scatter({xs[0].text}, {shape_text(value.shape)}, np.s_[{index}])"
-
-
-def _scatter_arrays(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     if whole:
         raise NotImplementedError
     return f"scatter({xs[0].text}, {shape_text(value.shape)}, np.s_[{_with_arrays(value, xs)}])"
@@ -293,7 +286,7 @@ _EXPRESSIONS: dict[str, Callable[[Value, Sequence[Operand], bool], str]] = {
     "amin": _reduction, "min": _reduction, "row_sum": _row_sum, "concatenate": _concatenate,
     "stack": _concatenate, "where": _where, "astype": _astype,
     "embedding": _embedding, "is_class": _is_class, "one_hot": _one_hot, "pick": _pick,
-    "over_rows": _over_rows, "getitem": _getitem, "scatter": _scatter_arrays, "softmax": _softmax,
+    "over_rows": _over_rows, "getitem": _getitem, "scatter": _scatter, "softmax": _softmax,
     "log_softmax": _softmax, "logsumexp": _softmax, "cumsum": _cumsum, "softplus": _softplus,
     "clip": _clip, "argmax": _argmax, "argmin": _argmax, "einsum": _einsum,
 }  # fmt: skip
