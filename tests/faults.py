@@ -39,6 +39,7 @@ TENSOR, RECORD, COMPOSED = "engine/tensor.py", "engine/record.py", "engine/compo
 HELD, CHECK, ARGUMENTS = "engine/held.py", "engine/check.py", "engine/arguments.py"
 USES, TRIANGLE, JACOBIANS = "bptt/uses.py", "bptt/triangle.py", "bptt/jacobians.py"
 PATHS, TRUNCATION = "bptt/paths.py", "bptt/truncation.py"
+CONTRIBUTIONS = "bptt/contributions.py"
 
 # fmt: off
 FAULTS = [
@@ -196,6 +197,8 @@ FAULTS = [
     # ------------------------------------------------------------------------------------- bptt
     Fault("contributions that miss what is pulled back", USES,
           "found += read", "found += read if node is parameter else []", "bptt"),
+    Fault("of several uses in one step, the first one only", CONTRIBUTIONS,
+          "if use.step == step]", "if use.step == step][:1]", "bptt"),
     Fault("the triangle's rows and columns swapped", TRIANGLE,
           "for k in range(len(self._by_step))], axis=1)",
           "for k in range(len(self._by_step))], axis=0)", "bptt"),

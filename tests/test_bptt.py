@@ -232,6 +232,17 @@ def test_uses_of_what_was_made_of_a_parameter_before_the_steps_are_uses_of_it() 
         tg.bptt.triangle([loss], W)
 
 
+def test_several_uses_in_one_step_are_added_up_for_it() -> None:
+    w = tg.tensor(0.2, requires_grad=True, name="w")
+    h = tg.tensor(0.9)
+    for _ in tg.steps(range(2)):
+        h = w * (w * h)  # h_2 = w⁴ h_0: each of the four uses contributes w³ h_0
+    uses = tg.bptt.contributions(h, w)
+    assert [use.step for use in uses] == [1, 1, 2, 2]
+    for step in uses.steps:
+        np.testing.assert_allclose(uses.at(step), 2 * 0.2**3 * 0.9, rtol=1e-14)
+
+
 def test_losses_at_some_steps_only_keep_their_steps() -> None:
     r = Recorded(T=6)
     C = by_hand.terms(*r.net)["W"]
