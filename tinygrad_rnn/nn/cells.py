@@ -252,7 +252,7 @@ def unroll(
     return stack(states[::-1] if reverse else states), state
 
 
-def inside_of(lengths: Any, T: int, B: int) -> npt.NDArray[np.bool_]:
+def inside_of(lengths: Any, T: int, B: int) -> Any:
     """(T, B): whether step t of a row is in its sequence; a ValueError for impossible lengths."""
     array = as_array(lengths)
     if array.shape != (B,):
@@ -262,17 +262,17 @@ def inside_of(lengths: Any, T: int, B: int) -> npt.NDArray[np.bool_]:
     for row, length in enumerate(array.tolist()):
         if not 1 <= length <= T:
             raise ValueError(f"lengths: row {row} has length {length}, which is not in 1 … {T}")
-    inside: npt.NDArray[np.bool_] = np.arange(1, T + 1)[:, None] <= array
-    return inside
+    # of the tensor itself, so that what compile derives asks for the lengths at each call
+    return np.arange(1, T + 1)[:, None] <= (lengths if isinstance(lengths, Tensor) else array)
 
 
-def _where(inside: npt.NDArray[np.bool_], following: Any, state: Any) -> Any:
+def _where(inside: Any, following: Any, state: Any) -> Any:
     """The following state in the rows that are inside their sequence, else the state as it is."""
     if isinstance(following, tuple):
         return tuple(_where(inside, *parts) for parts in zip(following, state, strict=True))
     return np.where(_wide(inside, following.ndim), following, state)
 
 
-def _wide(inside: npt.NDArray[np.bool_], ndim: int) -> npt.NDArray[np.bool_]:
+def _wide(inside: Any, ndim: int) -> Any:
     """With axes of length 1 behind, for an array of so many axes."""
     return inside.reshape(inside.shape + (1,) * (ndim - inside.ndim))
