@@ -6,7 +6,9 @@ is a `TextError` that says what to do.
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +52,8 @@ def split(text: str, name: str, held_out: float = 0.1) -> Corpus:
 
 
 def read(path: str | os.PathLike[str]) -> str:
-    """The text of a UTF-8 file, its line ends as newlines. A `TextError` if it is not one."""
+    """The text of a UTF-8 file, plain or .gz, its line ends as newlines. A `TextError` if it is
+    not one."""
     name = os.fspath(path) or "''"
     missing = f"{name}: there is no such file; give the path of a text file"
     if not os.fspath(path):  # to Path, this is the current folder
@@ -69,8 +72,15 @@ def read(path: str | os.PathLike[str]) -> str:
         raise TextError(f"{name!r}: this is no path of a file; give a text file") from None
     if device:
         raise TextError(f"{name}: this is not a text file, but a device; give a text file")
+    if name.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise TextError(
+                f"{name}: this is no gzip file, or it is damaged ({error}); give another file"
+            ) from None
     if not data:
-        raise TextError(f"{name}: the file is empty; give a text of {SHORTEST:,} characters")
+        raise TextError(f"{name}: the file is empty; give another one")
     if b"\0" in data:
         raise TextError(
             f"{name}: this is no text: byte {data.index(0):,} is zero; give a UTF-8 text file"
