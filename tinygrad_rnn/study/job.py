@@ -169,10 +169,11 @@ def _train(network: Network, corpus: text.Corpus, updates: int) -> tuple[list[fl
     """The losses, and whether Ctrl-C ended the training. What was learned until then is kept."""
     losses: list[float] = []
     try:
-        with Progress("training", updates, "characters", STREAMS * STEPS, sys.stderr) as progress:
+        with Progress("training", updates, "characters", sys.stderr) as progress:
             for loss in train(network, corpus.train, updates):
                 losses.append(loss)
-                progress.show(len(losses), float(np.mean(losses[-100:])))
+                done, recent = len(losses), np.mean(losses[-100:])
+                progress.show(done, done * STREAMS * STEPS, f"loss {recent:.3f}")
     except KeyboardInterrupt:
         if not losses:
             raise
