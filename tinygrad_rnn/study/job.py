@@ -193,7 +193,7 @@ def _save(found: report.Findings, options: Options, folder: Path) -> list[str]:
     words = report.markdown(found, options.command(), undrawn, unplotted)
     # A command line may hold bytes that are no text; a path of such bytes is in the report.
     (folder / REPORT).write_text(words, encoding="utf-8", errors="replace")
-    characters = np.array(found.corpus.vocabulary.characters)
+    characters = np.array("".join(found.corpus.vocabulary.tokens))
     weights: dict[str, Any] = found.network.arrays()
     np.savez(folder / WEIGHTS, characters=characters, **weights)
     missing = [f"There are no pictures of the four steps: {undrawn}."] if undrawn else []

@@ -1,20 +1,32 @@
-"""Text: classes for characters, corpora and how to walk them, yardsticks to beat, generation."""
+"""Text: tokens as classes, corpora and how to walk them, yardsticks to beat, generation."""
 
-from .corpus import Corpus, TextError, language_reference, read, split, walk
-from .generate import draw_class, generate
-from .ngrams import best_k, ngram_loss
+from .batches import buckets, chunks, pad, rounds, walk
+from .corpus import Corpus, TextError, king_james, language_reference, read, split
+from .generate import distribution, draw_class, generate
+from .ngrams import best_k, kneser_ney_loss, ngram_loss
 from .vocabulary import Vocabulary
+from .words import join_words, spaced, split_words
 
 __all__ = [
     "Corpus",
     "TextError",
     "Vocabulary",
     "best_k",
+    "buckets",
+    "chunks",
+    "distribution",
     "draw_class",
     "generate",
+    "join_words",
+    "king_james",
+    "kneser_ney_loss",
     "language_reference",
     "ngram_loss",
+    "pad",
     "read",
+    "rounds",
+    "spaced",
     "split",
+    "split_words",
     "walk",
 ]
