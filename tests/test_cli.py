@@ -449,10 +449,10 @@ class Terminal(io.StringIO):
 def test_the_progress_line_fits_the_terminal(monkeypatch, width):
     monkeypatch.setattr(Progress, "_width", lambda self: width)
     terminal = Terminal()
-    with Progress("training", 100, "characters", 1024, terminal) as progress:
+    with Progress("training", 100, "characters", terminal) as progress:
         for n in range(1, 101):
             progress._shown = 0  # every one is due
-            progress.show(n, 100 / n)
+            progress.show(n, 1024 * n, f"loss {100 / n:.3f}")
     *lines, end = terminal.getvalue().split("\r")
     assert end.endswith("\n")
     assert lines[0] == ""
@@ -466,9 +466,9 @@ def test_the_progress_line_fits_the_terminal(monkeypatch, width):
 
 def test_the_progress_is_a_few_plain_lines_where_there_is_no_terminal():
     stream = io.StringIO()
-    with Progress("training", 2500, "characters", 1024, stream) as progress:
+    with Progress("training", 2500, "characters", stream) as progress:
         for n in range(1, 2501):
-            progress.show(n, 1.5)
+            progress.show(n, 1024 * n, "loss 1.500")
     lines = stream.getvalue().splitlines()
     assert len(lines) == 10
     assert lines[0].startswith("training  10%  loss 1.500")

@@ -22,7 +22,9 @@ FLOORS = [
     ["bptt"],
     ["draw"],
     ["text"],
+    ["tasks"],
     ["study"],
+    ["commands"],
     ["cli"],
     ["__init__", "__main__"],
 ]

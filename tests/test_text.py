@@ -52,7 +52,7 @@ def test_the_language_reference_is_long_and_has_no_paragraph_twice():
 def test_the_last_tenth_is_held_out_and_has_no_say_in_the_vocabulary():
     corpus = text.split("ab" * 450 + "abz" * 33 + "a", "this")
     assert (len(corpus.train), len(corpus.held_out)) == (900, 100)
-    assert corpus.vocabulary.characters == "ab"
+    assert corpus.vocabulary.tokens == ["a", "b"]
     assert (corpus.held_out == corpus.vocabulary.unknown).sum() == 33
 
 

@@ -16,14 +16,11 @@ PLAIN_LINES = 10  # from start to end, where there is no terminal
 class Progress:
     """Shows the progress of a job of `total` rounds. Use it in a `with` block, which ends the line.
 
-    unit: what a round has `per_round` of, for the speed.
+    unit: what is worked through, for the speed.
     """
 
-    def __init__(
-        self, what: str, total: int, unit: str, per_round: float, stream: TextIO | None
-    ) -> None:
-        self.what, self.total, self.unit, self.per_round = what, total, unit, per_round
-        self.stream = stream
+    def __init__(self, what: str, total: int, unit: str, stream: TextIO | None) -> None:
+        self.what, self.total, self.unit, self.stream = what, total, unit, stream
         self.terminal = stream is not None and stream.isatty()
         self.began = time.monotonic()
         self._shown = self.began  # when
@@ -36,8 +33,11 @@ class Progress:
         if self._line and self.terminal:
             print(file=self.stream)
 
-    def show(self, done: int, loss: float) -> None:
-        """Say that `done` rounds are done, and the loss; at most ten times a second."""
+    def show(self, done: int, units: float, found: str) -> None:
+        """Say how many rounds and units are done, and what was found; ten times a second at most.
+
+        found: a few words, such as a loss.
+        """
         now = time.monotonic()
         if self.terminal:
             due = now - self._shown >= 0.1 or done in (1, self.total)
@@ -47,11 +47,10 @@ class Progress:
             return
         self._shown = now
         seconds = max(now - self.began, 1e-9)
-        speed = done * self.per_round / seconds
         left = seconds / done * (self.total - done)
         clock = f"{_clock(left)} left" if done < self.total else f"in {_clock(seconds)}"
-        rate = f"{speed:,.0f} {self.unit}/s"
-        facts = f"{done / self.total:4.0%}  loss {loss:.3f}  {rate}  {clock}"
+        rate = f"{units / seconds:,.0f} {self.unit}/s"
+        facts = f"{done / self.total:4.0%}  {found}  {rate}  {clock}"
         if not self.terminal:
             print(f"{self.what} {facts}", file=self.stream, flush=True)
             return

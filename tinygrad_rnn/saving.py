@@ -83,11 +83,12 @@ def save(
             member = io.BytesIO()
             np.lib.format.write_array(member, array, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getbuffer())
-    _replace(os.path.realpath(path), file.getbuffer())
+    write_whole(path, file.getbuffer())
 
 
-def _replace(path: str, content: Any) -> None:
+def write_whole(path: str | os.PathLike[str], content: Any) -> None:
     """Write a file beside the path, and then put it there: at no time is half of it there."""
+    path = os.path.realpath(path)
     part = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.part")
     try:
         with open(part, "xb") as file:

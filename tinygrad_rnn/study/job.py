@@ -169,10 +169,11 @@ def _train(network: Network, corpus: text.Corpus, updates: int) -> tuple[list[fl
     """The losses, and whether Ctrl-C ended the training. What was learned until then is kept."""
     losses: list[float] = []
     try:
-        with Progress("training", updates, "characters", STREAMS * STEPS, sys.stderr) as progress:
+        with Progress("training", updates, "characters", sys.stderr) as progress:
             for loss in train(network, corpus.train, updates):
                 losses.append(loss)
-                progress.show(len(losses), float(np.mean(losses[-100:])))
+                done, recent = len(losses), np.mean(losses[-100:])
+                progress.show(done, done * STREAMS * STEPS, f"loss {recent:.3f}")
     except KeyboardInterrupt:
         if not losses:
             raise
@@ -192,7 +193,7 @@ def _save(found: report.Findings, options: Options, folder: Path) -> list[str]:
     words = report.markdown(found, options.command(), undrawn, unplotted)
     # A command line may hold bytes that are no text; a path of such bytes is in the report.
     (folder / REPORT).write_text(words, encoding="utf-8", errors="replace")
-    characters = np.array(found.corpus.vocabulary.characters)
+    characters = np.array("".join(found.corpus.vocabulary.tokens))
     weights: dict[str, Any] = found.network.arrays()
     np.savez(folder / WEIGHTS, characters=characters, **weights)
     missing = [f"There are no pictures of the four steps: {undrawn}."] if undrawn else []

@@ -47,7 +47,7 @@ def about_text(corpus: Corpus) -> str:
     N, M = len(corpus.train), len(corpus.held_out)
     return (
         f"{corpus.name}, {N + M:,} characters: the first {N:,} to learn from, "
-        f"{len(corpus.vocabulary.characters)} different ones, and the last {M:,} held out"
+        f"{len(corpus.vocabulary.tokens)} different ones, and the last {M:,} held out"
     )
 
 

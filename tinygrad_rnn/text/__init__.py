@@ -1,8 +1,9 @@
-"""Text: classes for characters, corpora and how to walk them, yardsticks to beat, generation."""
+"""Text: tokens as classes, corpora and how to walk them, yardsticks to beat, generation."""
 
-from .corpus import Corpus, TextError, language_reference, read, split, walk
-from .generate import draw_class, generate
-from .ngrams import best_k, ngram_loss
+from .batches import buckets, chunks, pad, rounds, walk
+from .corpus import Corpus, TextError, king_james, language_reference, read, split
+from .generate import distribution, draw_class, generate
+from .ngrams import best_k, kneser_ney_loss, ngram_loss
 from .tagged import (
     TaggedSentence,
     example_sentences,
@@ -12,6 +13,7 @@ from .tagged import (
     tokenize,
 )
 from .vocabulary import Vocabulary
+from .words import join_words, spaced, split_words
 
 __all__ = [
     "Corpus",
@@ -19,16 +21,26 @@ __all__ = [
     "TextError",
     "Vocabulary",
     "best_k",
+    "buckets",
+    "chunks",
+    "distribution",
     "draw_class",
     "example_sentences",
     "generate",
+    "join_words",
+    "king_james",
+    "kneser_ney_loss",
     "language_reference",
     "ngram_loss",
+    "pad",
     "read",
     "read_conllu",
     "read_sentences",
     "read_tagged",
+    "rounds",
+    "spaced",
     "split",
+    "split_words",
     "tokenize",
     "walk",
 ]

