@@ -1,0 +1,255 @@
+"""`tinygrad-rnn tag`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..optim import cosine
+from ..saving import LoadError
+from ..tables import columns
+from ..tasks import plots
+from ..tasks.scores import MostFrequentTag, Scores, accuracy_table, confusion_table, score
+from ..tasks.tagger import CELLS, Tagging, load_tagger, tag
+from ..tasks.training import (
+    Plan,
+    Row,
+    TrainingError,
+    best,
+    checkpoint_path,
+    log_path,
+    train,
+)
+from ..text import TaggedSentence, TextError, example_sentences, read_sentences, tokenize
+from .options import BadInput, file, subparser, whole
+
+DESCRIPTION = """\
+Train a part-of-speech tagger, a recurrent network that reads a sentence in both
+directions, or tag sentences with it:
+
+  tinygrad-rnn tag --train                       on 218 sentences that are here
+  tinygrad-rnn tag --train train.conllu --dev dev.conllu --test test.conllu
+  tinygrad-rnn tag --model tagger.npz "Don't watch the old clock."
+  tinygrad-rnn tag --model tagger.npz < sentences.txt > tagged.txt
+
+Files are CoNLL-U by their name (.conllu, .conllu.gz), such as those of Universal
+Dependencies, or else lines of word/TAG word/TAG … (.gz, too). Sentences to tag
+are cut into words as the English treebanks have them: do n't, Hill 's.
+"""
+
+LEARNING_RATE = 5e-3  # at the first update; it falls to 0 along half a cosine
+LARGEST_GRADIENT = 5.0  # its norm
+EPOCHS, UPDATES = 10, 300  # by default so many rounds, and more if they are fewer updates
+COLOURS = {  # of a terminal
+    "34": "NOUN PROPN PRON NUM",
+    "31": "VERB AUX",
+    "32": "ADJ ADV",
+    "35": "ADP SCONJ CCONJ DET PART",
+    "33": "INTJ SYM X",
+    "2": "PUNCT",
+}
+COLOUR_OF = {tag: code for code, tags in COLOURS.items() for tag in tags.split()}
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser's."""
+    parser = subparser(commands, "tag", "train a part-of-speech tagger, or tag", DESCRIPTION)
+    parser.argument_default = argparse.SUPPRESS
+    # fmt: off
+    parser.add_argument("sentences", nargs="*", metavar="SENTENCE", default=[],
+                        help="a sentence to tag (default: the lines of standard input)")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--train", type=file, nargs="?", const=None, metavar="FILE",
+                       help="train on tagged sentences (default: those that are here)")
+    which.add_argument("--model", type=file, metavar="MODEL", help="tag with a trained model")
+    training = parser.add_argument_group("for training")
+    option = training.add_argument
+    option("--dev", type=file, metavar="FILE",
+           help="what says when it is best (default: every tenth sentence, which is held out)")
+    option("--test", type=file, metavar="FILE",
+           help="what it is measured on (default: what is held out)")
+    option("--cell", choices=CELLS, help="the kind of recurrent layer (default: lstm)")
+    option("--hidden", type=whole(1, 4096), metavar="H",
+           help="the number of hidden units in each direction (default: 64)")
+    option("--one-direction", action="store_true", help="read from left to right only")
+    option("--words-only", action="store_true",
+           help="don't look at the last letters of words, nor at capitals and digits")
+    option("--epochs", type=whole(1, 10**6), metavar="N",
+           help=f"rounds through the sentences (default: {EPOCHS}, more if they are few)")
+    option("--seed", type=whole(0), metavar="N", help="the same seed, the same tagger (default: 0)")
+    option("--out", type=file, metavar="MODEL", help="where to save it (default: tagger.npz)")
+    option("--resume", action="store_true", help="go on with a training that was interrupted")
+    # fmt: on
+    parser.set_defaults(command=run)
+
+
+def run(given: dict[str, Any]) -> int:
+    """Run the command and return its exit status."""
+    sentences = given.pop("sentences")
+    try:
+        if "train" in given:
+            if sentences:
+                raise BadInput(f"--train takes one FILE; what is {sentences[0]!r:.40}?")
+            _train(given.pop("train"), **given)
+        else:
+            model = given.pop("model")
+            if given:
+                name = next(iter(given)).replace("_", "-")
+                raise BadInput(f"--{name} is for --train; a model has been trained already")
+            _tag(model, sentences)
+    except (TextError, LoadError, TrainingError) as error:
+        raise BadInput(str(error)) from None
+    return 0
+
+
+# ---------------------------------------------------------------------------------------- to train
+
+
+def _train(
+    path: Path | None,
+    dev: Path | None = None,
+    test: Path | None = None,
+    cell: str = "lstm",
+    hidden: int = 64,
+    one_direction: bool = False,
+    words_only: bool = False,
+    epochs: int | None = None,
+    seed: int = 0,
+    out: Path = Path("tagger.npz"),
+    resume: bool = False,
+) -> None:
+    sentences, held_out, where = _divided(path, dev)
+    tested = held_out if test is None else read_sentences(test)
+    task = Tagging(sentences, held_out, cell, hidden, not one_direction, words_only, seed)
+    epochs = max(EPOCHS, -(-UPDATES // task.per_round)) if epochs is None else epochs
+    updates = task.per_round * epochs
+    tags = len(task.lexicon.tags.tokens)
+    _say(f"Training: {_about(sentences)}, {tags} tags; held out: {_about(held_out)}{where}.")
+    directions = "one direction" if one_direction else "both directions"
+    looks = "words" if words_only else "words, last letters and shapes"
+    count = sum(parameter.size for parameter in task.model.parameters())
+    _say(f"Tagger: {cell}, {hidden} units, {directions}; {looks}; {count:,} parameters.")
+    plan = Plan(
+        updates, task.per_round, lambda n: LEARNING_RATE * cosine(n, updates), LARGEST_GRADIENT
+    )
+    log = train(task, plan, out, resume, sys.stderr)
+    kept, seconds = best(log).updates // task.per_round, log[-1].seconds
+    _say(f"Trained: {epochs} epochs in {seconds:,.0f} s; the model is that of epoch {kept}.")
+
+    lexicon = task.lexicon
+    words = [sentence.words for sentence in tested]
+    yardstick = MostFrequentTag(sentences)
+    found = score(tested, tag(task.model.eval(), lexicon, words), lexicon.knows)
+    counted = score(tested, [yardstick.tag(sentence) for sentence in words], lexicon.knows)
+    _say(f"\nMeasured on {_about(tested)}{f' of {test}' if test else ', those held out'}:\n")
+    _say(columns(accuracy_table({"most frequent tag": counted, "tagger": found})))
+    if found.right < found.words:
+        _say("\nThe most frequent confusions:\n")
+        _say(columns(confusion_table(found)))
+    _say_unseen(tested, lexicon.tags.tokens)
+    files = [out, checkpoint_path(out), log_path(out)]
+    files += _plot(found, log, task.per_round, out)
+    _say(f"\nWritten: {', '.join(map(str, files))}")
+
+
+def _divided(
+    path: Path | None, dev: Path | None
+) -> tuple[list[TaggedSentence], list[TaggedSentence], str]:
+    """The sentences to learn from, those held out, and a remark on where these are from."""
+    sentences = example_sentences() if path is None else read_sentences(path)
+    name = "the sentences that are here" if path is None else path
+    if len({tag for sentence in sentences for tag in sentence.tags}) < 2:
+        raise BadInput(
+            f"{name}: every word has the tag {sentences[0].tags[0]}, so there is nothing to learn"
+        )
+    if dev is not None:
+        return sentences, read_sentences(dev), f" of {dev}"
+    if len(sentences) < 2:
+        raise BadInput(f"{name}: of one sentence none can be held out; give more, or --dev FILE")
+    first = min(9, len(sentences) - 1)
+    held_out = sentences[first::10]
+    kept = [s for place, s in enumerate(sentences) if place % 10 != first]
+    return kept, held_out, ", every tenth"
+
+
+def _about(sentences: Sequence[TaggedSentence]) -> str:
+    plural = "" if len(sentences) == 1 else "s"
+    return f"{len(sentences):,} sentence{plural}, {sum(map(len, sentences)):,} words"
+
+
+def _say_unseen(sentences: Iterable[TaggedSentence], known: Sequence[str]) -> None:
+    """Name the tags that can't be found, because training never has them."""
+    tags = Counter(tag for sentence in sentences for tag in sentence.tags if tag not in known)
+    if tags:
+        listed = ", ".join(f"{tag} ({count:,})" for tag, count in sorted(tags.items()))
+        _say(f"\nTraining never has these tags, so that their words count as wrong: {listed}")
+
+
+def _plot(found: Scores, log: list[Row], per_round: int, out: Path) -> list[Path]:
+    """Save the pictures; returns their paths."""
+    figures: dict[str, Callable[[], Any]] = {
+        "confusions": lambda: plots.confusion_figure(found),
+        "loss": lambda: plots.loss_figure(log, per_round),
+    }
+    paths = []
+    try:
+        for name, figure in figures.items():
+            path = out.with_suffix(f".{name}.png")
+            figure().savefig(path)
+            paths.append(path)
+    except ImportError:
+        _say("\nThere are no pictures: matplotlib is not installed (pip install matplotlib).")
+    except OSError as error:
+        raise BadInput(f"{path}: can't be written ({error.strerror})") from None
+    return paths
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)
+
+
+# ------------------------------------------------------------------------------------------ to tag
+
+
+def _tag(model: Path, sentences: list[str]) -> None:
+    try:
+        tagger, lexicon = load_tagger(model)
+    except FileNotFoundError:
+        raise BadInput(
+            f"{model}: there is no such file; tinygrad-rnn tag --train makes a model"
+        ) from None
+    except OSError as error:
+        raise BadInput(f"{model}: can't be read ({error.strerror})") from None
+    for sentence in sentences:
+        if not sentence.strip():
+            raise BadInput("the sentence is empty; give some words to tag")
+    for line in sentences or _lines():
+        words = tuple(tokenize(line))
+        (tags,) = tag(tagger, lexicon, [words])
+        _say(_shown(TaggedSentence(words, tags)))
+
+
+def _lines() -> Iterable[str]:
+    """The lines of standard input, one after the other, as they come."""
+    if sys.stdin is None:
+        raise BadInput("there is no standard input; give a sentence to tag")
+    if sys.stdin.isatty():
+        print("Type a sentence a line; Ctrl-D ends.", file=sys.stderr)
+    with suppress(AttributeError):
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    return sys.stdin
+
+
+def _shown(sentence: TaggedSentence) -> str:
+    """word/TAG word/TAG …, the tags in colour if it is a terminal that reads it."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not sys.stdout.isatty():
+        return str(sentence)
+    pairs = zip(sentence.words, sentence.tags, strict=True)
+    return " ".join(f"{word}/\x1b[{COLOUR_OF.get(t, '36')}m{t}\x1b[0m" for word, t in pairs)

@@ -1,0 +1,75 @@
+"""The pictures of a training, with matplotlib, which is an extra.
+
+Every function returns a figure. They open no file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .scores import Scores
+from .training import Row, best
+
+BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito: safe for colour blindness
+
+
+def loss_figure(log: list[Row], per_round: int) -> Any:
+    """The losses on the training and on the held-out data, by rounds of so many updates."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.8), dpi=150, layout="constrained")
+    ax = figure.add_subplot()
+    rounds = [row.updates / per_round for row in log]
+    ax.plot(rounds, [row.training_loss for row in log], "--", color=BLUE, label="training")
+    ax.plot(rounds, [row.held_out_loss for row in log], color=ORANGE, label="held out")
+    least = best(log)
+    ax.plot(
+        least.updates / per_round, least.held_out_loss, "o", color=ORANGE, label="which is kept"
+    )
+    ax.set_xlabel("rounds through the training data")
+    ax.set_ylabel("loss, in nats per word")
+    ax.set_ylim(bottom=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return figure
+
+
+def confusion_figure(scores: Scores) -> Any:
+    """All confusions, with matplotlib: a row for each right tag, a column for each given one.
+
+    The number is how many words; the colour, what share of the row they are.
+    """
+    from matplotlib.colors import PowerNorm
+    from matplotlib.figure import Figure
+
+    tags = sorted({tag for pair in scores.confusions for tag in pair})
+    counts = np.array([[scores.confusions[row, column] for column in tags] for row in tags])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.44 * len(tags)
+    figure = Figure(figsize=(side + 0.9, side), dpi=150, layout="constrained")
+    ax = figure.add_subplot()
+    image = ax.imshow(np.ma.masked_equal(shares, 0), cmap="cividis_r", norm=PowerNorm(0.5, 0, 1))
+    for row, column in np.argwhere(counts):
+        number, dark = counts[row, column], shares[row, column] > 0.3
+        ax.text(
+            column, row, f"{number}" if number < 10_000 else f"{number / 1000:.0f}k",
+            ha="center", va="center", size=7, color="white" if dark else "black",
+        )  # fmt: skip
+    ax.set_xticks(range(len(tags)), tags, rotation=90, parse_math=False)
+    ax.set_yticks(range(len(tags)), tags, parse_math=False)
+    ax.tick_params(length=0)
+    ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
+    ax.set_xlabel("tag that was given")
+    ax.set_ylabel("right tag")
+    ax.set_xticks(np.arange(len(tags) + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(len(tags) + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="#dddddd", linewidth=0.6)
+    ax.tick_params(which="minor", length=0)
+    ax.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02)
+    bar.set_label("share of the words with the right tag")
+    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1], labels=["0", "1 %", "5 %", "20 %", "50 %", "100 %"])
+    return figure
