@@ -50,9 +50,9 @@ def confusion_figure(scores: Scores) -> Any:
     side = 2.2 + 0.44 * len(tags)
     figure = Figure(figsize=(side + 0.9, side), dpi=150, layout="constrained")
     ax = figure.add_subplot()
-    image = ax.imshow(np.ma.masked_equal(shares, 0), cmap="cividis_r", norm=PowerNorm(0.5, 0, 1))
+    image = ax.imshow(np.ma.masked_equal(shares, 0), cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     for row, column in np.argwhere(counts):
-        number, dark = counts[row, column], shares[row, column] > 0.3
+        number, dark = counts[row, column], shares[row, column] > 0.4
         ax.text(
             column, row, f"{number}" if number < 10_000 else f"{number / 1000:.0f}k",
             ha="center", va="center", size=7, color="white" if dark else "black",

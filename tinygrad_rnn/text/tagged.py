@@ -89,14 +89,15 @@ def read_tagged(path: str | os.PathLike[str]) -> list[TaggedSentence]:
     for number, line in enumerate(read(path).split("\n"), 1):
         if line.startswith("# ") or not line.strip():
             continue
-        pairs = [item.rpartition("/") for item in line.split()]
-        for word, _, tag in pairs:
+        words, tags = [], []
+        for item in line.split():
+            word, _, tag = item.rpartition("/")
             if not word or not tag:
-                item = f"{word}/{tag}" if word else tag
-                raise TextError(
-                    f"{os.fspath(path)}, line {number}: expected word/TAG, not {item!r:.40}"
-                )
-        sentences.append(TaggedSentence(tuple(w for w, _, _ in pairs), tuple(t for *_, t in pairs)))
+                where = f"{os.fspath(path)}, line {number}"
+                raise TextError(f"{where}: expected word/TAG, not {item!r:.40}")
+            words.append(word)
+            tags.append(tag)
+        sentences.append(TaggedSentence(tuple(words), tuple(tags)))
     return _some(sentences, path)
 
 
