@@ -195,7 +195,7 @@ def _plot(found: Scores, log: list[Row], per_round: int, out: Path) -> list[Path
     """Save the pictures; returns their paths."""
     figures: dict[str, Callable[[], Any]] = {
         "confusions": lambda: plots.confusion_figure(found),
-        "loss": lambda: plots.loss_figure(log, per_round),
+        "progress": lambda: plots.progress_figure(log, per_round),
     }
     paths = []
     try:

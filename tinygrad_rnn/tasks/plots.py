@@ -15,24 +15,31 @@ from .training import Row, best
 BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito: safe for colour blindness
 
 
-def loss_figure(log: list[Row], per_round: int) -> Any:
-    """The losses on the training and on the held-out data, by rounds of so many updates."""
-    from matplotlib.figure import Figure
+def progress_figure(log: list[Row], per_round: int) -> Any:
+    """The loss in training, and below it the held-out words that get a wrong tag.
 
-    figure = Figure(figsize=(6.4, 3.8), dpi=150, layout="constrained")
-    ax = figure.add_subplot()
+    per_round: how many updates go through the training data once.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    figure = Figure(figsize=(6.4, 5.0), dpi=150, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
     rounds = [row.updates / per_round for row in log]
-    ax.plot(rounds, [row.training_loss for row in log], "--", color=BLUE, label="training")
-    ax.plot(rounds, [row.held_out_loss for row in log], color=ORANGE, label="held out")
+    above.plot(rounds, [row.training_loss for row in log], "-", marker=".", color=BLUE)
+    above.set_ylabel("loss in training,\nin nats per word")
+    below.plot(rounds, [row.held_out_loss for row in log], "-", marker=".", color=ORANGE)
     least = best(log)
-    ax.plot(
-        least.updates / per_round, least.held_out_loss, "o", color=ORANGE, label="which is kept"
-    )
-    ax.set_xlabel("rounds through the training data")
-    ax.set_ylabel("loss, in nats per word")
-    ax.set_ylim(bottom=0)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    at = least.updates / per_round, least.held_out_loss
+    below.plot(*at, "o", color=ORANGE, markersize=9, markerfacecolor="none")
+    below.annotate("kept", at, (0, 10), textcoords="offset points", ha="center")
+    below.set_ylabel("held-out words\nwith a wrong tag")
+    below.set_xlabel("rounds through the training data")
+    below.yaxis.set_major_formatter(PercentFormatter(1))
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for ax in (above, below):
+        ax.set_ylim(bottom=0)
+        ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 
