@@ -330,7 +330,7 @@ def test_scores_are_counted() -> None:
     known = scores.score(right, found, lambda word: True)
     assert known.accuracy_unknown is None
     assert scores.accuracy_table({"this": s, "that": known}) == [
-        ["", "all 5 words", "2 unknown words"],
+        ["", "all words (5)", "unknown words (2)"],
         ["this", "40.0 %", "50.0 %"],
         ["that", "40.0 %", "–"],
     ]

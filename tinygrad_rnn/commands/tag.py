@@ -172,10 +172,10 @@ def _divided(
         return sentences, read_sentences(dev), f" of {dev}"
     if len(sentences) < 2:
         raise BadInput(f"{name}: of one sentence none can be held out; give more, or --dev FILE")
-    first = min(9, len(sentences) - 1)
-    held_out = sentences[first::10]
-    kept = [s for place, s in enumerate(sentences) if place % 10 != first]
-    return kept, held_out, ", every tenth"
+    if len(sentences) < 10:
+        return sentences[:-1], sentences[-1:], ", the last"
+    kept = [sentence for place, sentence in enumerate(sentences, 1) if place % 10]
+    return kept, sentences[9::10], ", every tenth"
 
 
 def _about(sentences: Sequence[TaggedSentence]) -> str:

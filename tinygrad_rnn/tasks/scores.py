@@ -93,7 +93,7 @@ def score(
 def accuracy_table(rows: dict[str, Scores]) -> list[list[str]]:
     """A table for `tables.columns`: the accuracy of each tagger on the same words."""
     first = next(iter(rows.values()))
-    table = [["", f"all {first.words:,} words", f"{first.unknown:,} unknown words"]]
+    table = [["", f"all words ({first.words:,})", f"unknown words ({first.unknown:,})"]]
     for name, scores in rows.items():
         table.append([name, _percent(scores.accuracy), _percent(scores.accuracy_unknown)])
     return table

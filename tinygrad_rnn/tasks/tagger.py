@@ -229,6 +229,7 @@ class Tagging(Task):
             "sizes": sizes,
             "features": {name: v.tokens for name, v in lexicon.features.items()},
             "tags": lexicon.tags.tokens,
+            "seed": seed,
         }
         self.seed = seed
         self._train = [(lexicon.encode(s.words), lexicon.tags.encode(s.tags)) for s in train]
