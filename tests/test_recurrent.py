@@ -367,28 +367,3 @@ def test_recordings_fold_are_drawn_and_itemised(kind: str, lengths: Any) -> None
     assert [use.step for use in uses] == [1, 2, 3, 4]
     total = sum(use.grad for use in uses)
     np.testing.assert_allclose(total, tg.grad(loss, [W])[0].data, atol=1e-12)
-
-
-@pytest.mark.parametrize("kind", [tg.nn.RNN, tg.nn.LSTM, tg.nn.GRU])
-def test_a_compiled_step_reads_the_lengths_of_each_call(kind: Any) -> None:
-    rng = np.random.default_rng(0)
-    model = kind(3, 4, bidirectional=True, dtype=np.float64, rng=rng)
-
-    def step(x: Any, lengths: Any) -> tg.Tensor:
-        outputs, _ = model(x, lengths=lengths)
-        L = (outputs * outputs).sum()
-        L.backward()
-        return L
-
-    program = tg.compile(step)
-    for lengths in ([5, 2], [3, 5], [1, 4]):
-        x = padded(rng, 5, lengths, 3)
-        found = []
-        for f in (step, program):
-            model.zero_grad()
-            found.append(
-                [f(x, np.array(lengths)).numpy(), *(p.grad.data for p in model.parameters())]
-            )
-        for a, b in zip(*found, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
-    assert "def step" in program.source

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ..engine.record import recorder
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
+from .lengths import AnyLength, numbers_of_steps, of_any_length
 from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
@@ -34,15 +35,22 @@ def compile(f: Callable[..., Any]) -> Program:
     f: takes arrays and tensors (also inside lists, tuples and dicts), computes with parameters that
     it finds in its closure or its globals, may call `backward()`, and returns tensors.
 
-    The first call with arguments of some shapes and dtypes runs f once and records it. Later calls
-    run the derived program: they return what f would return, as tensors without history, and add to
-    the `.grad` of the parameters what f would add. Parameters and tensors from outside are read as
-    they are at each call; a number, an array or an object that f has from outside and that is
-    another one than before makes f be recorded anew. What f does besides, such as printing,
-    appending to a list or drawing random numbers, happens only when it is recorded. f must not read
-    a value of a tensor (`.item()`, `if loss > 3`): that is a RuntimeError. Inside another compiled
-    function, in `trace_errors`, or fed a tensor that was computed from parameters, it is f that
-    runs.
+    The first call with arguments of some shapes and dtypes runs f and records it. Later calls run
+    the derived program: they return what f would return, as tensors without history, and add to the
+    `.grad` of the parameters what f would add. Parameters and tensors from outside are read as they
+    are at each call; a number, an array or an object that f has from outside and that is another
+    one than before makes f be recorded anew.
+
+    Sequences may have any length, if time is the first axis of the arguments: the program is
+    derived from their first few steps, and at each new length f runs once as it is, to see that the
+    program does what it does. Where that is not so, f is recorded at this length.
+
+    What f does besides, such as printing or appending to a list, happens when it runs, and that is
+    at each new kind of arguments, and more than once. The masks of `nn.Dropout` are drawn anew at
+    each call, as f would draw them; other random numbers stay those of the recording. f must not
+    read a value of a tensor (`.item()`, `if loss > 3`): that is a RuntimeError. Inside another
+    compiled function, in `trace_errors`, or fed a tensor that was computed from parameters, it is f
+    that runs.
     """
     if not callable(f):
         raise TypeError(f"compile: {type(f).__name__} is not a function")
@@ -59,6 +67,7 @@ class Program:
         functools.update_wrapper(self, f, updated=())
         self._f = f
         self._derived: dict[Any, Derived] = {}
+        self._any_length: dict[Any, AnyLength] = {}
         self._last: Derived | None = None
         self._lock = threading.Lock()
 
@@ -86,6 +95,7 @@ class Program:
         if derived.run is None:
             return self._f(*fill(args, given), **fill(kwargs, given))
         arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
+        arrays += [sample(rng) for rng, sample in derived.drawn]
         arrays += [x.array for x in derived.captured]
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
@@ -107,14 +117,34 @@ class Program:
     def _derive(self, key: Any, args: Any, kwargs: Any, given: list[Any]) -> Derived:
         name = getattr(self._f, "__name__", "program")
         name = name if name.isidentifier() else "program"
-        try:
-            derived = derive(trace(self._f, args, kwargs, given), name)
-        except Unsupported as why:
-            derived = Derived.nothing(self._f, str(why))
+        derived = self._for_any_length(key, args, kwargs, given, name)
+        if derived is None:
+            try:
+                derived = derive(trace(self._f, args, kwargs, given), name)
+            except Unsupported as why:
+                derived = Derived.nothing(self._f, str(why))
         if len(self._derived) >= MOST:
             self._derived.clear()
         self._derived[key] = derived
         return derived
+
+    def _for_any_length(
+        self, key: Any, args: Any, kwargs: Any, given: list[Any], name: str
+    ) -> Derived | None:
+        """The program that serves all numbers of steps, if there is one and it serves this."""
+        for T in numbers_of_steps(given):
+            kind = _without_length(key, T)
+            known = self._any_length.get(kind)
+            if known is None or not known.derived.outside.unchanged():
+                known = of_any_length(T, self._f, args, kwargs, given, name)
+                if known is None:
+                    continue
+                self._any_length[kind] = known
+            try:
+                return known.at(T, self._f, args, kwargs, given)
+            except Unsupported:
+                continue
+        return None
 
     @property
     def source(self) -> str:
@@ -155,6 +185,14 @@ def _add_to_key(x: Any, key: list[Any]) -> None:
         x = x.array
     key.append(x.shape)
     key.append(x.dtype)
+
+
+def _without_length(key: Any, T: int) -> Any:
+    """A key that is the same for all numbers of steps."""
+    shapes = (isinstance(part, tuple) and part[:1] == (T,) for part in key)
+    return tuple(
+        ("T", *part[1:]) if shape else part for part, shape in zip(key, shapes, strict=True)
+    )
 
 
 def _array(x: Any) -> npt.NDArray[Any]:
