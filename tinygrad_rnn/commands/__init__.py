@@ -1,6 +1,6 @@
 """The commands of `tinygrad-rnn`: one file each, with its options and what it runs."""
 
-from . import derive, draw, study
+from . import derive, draw, evaluate, generate, study, train
 
-COMMANDS = [study, draw, derive]
+COMMANDS = [train, generate, evaluate, study, draw, derive]
 """Each has `add(commands)`, which adds a parser whose default `command` takes the options."""
