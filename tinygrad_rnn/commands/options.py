@@ -58,10 +58,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 def temperature(word: str) -> float:
     """A converter to numbers from 0."""
-    try:
-        number = float(word)
-    except ValueError:
-        number = math.nan
+    number = _number(word)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{word!r} should be a number, 0 or more")
     return number
@@ -86,3 +83,46 @@ def prefix(word: str) -> str:
     if not word:
         raise argparse.ArgumentTypeError("give at least one character to go on from")
     return word
+
+
+def model_file(word: str) -> Path:
+    """A converter to paths of models' files."""
+    if Path(word).suffix != ".npz" or Path(word).stem == ".npz":
+        raise argparse.ArgumentTypeError(f"{word!r} should end in .npz, as model.npz")
+    return Path(word)
+
+
+def above_0(word: str) -> float:
+    """A converter to positive numbers."""
+    number = _number(word)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{word!r} should be a number above 0")
+    return number
+
+
+def probability(word: str) -> float:
+    """A converter to probabilities that are not 0."""
+    number = _number(word)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{word!r} should be a number above 0, at most 1")
+    return number
+
+
+def share(word: str) -> float:
+    """A converter to probabilities that are not 1."""
+    number = _number(word)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} should be a number from 0, below 1")
+    return number
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
+
+
+def printable(text: str) -> str:
+    """A text that can't drive a terminal: of control characters, line ends and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
