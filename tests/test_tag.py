@@ -166,11 +166,12 @@ def test_training_is_interrupted_and_resumed(here: Path, few: str) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     (done,) = re.findall(
-        r"^tinygrad-rnn: interrupted; tagger.checkpoint.npz is of update (\d+) of 300,000",
+        r"^tinygrad-rnn: interrupted; tagger.checkpoint.npz is of update ([\d,]+) of 300,000, from "
+        r"where training can be resumed \(the same command with --resume\)$",
         err, re.MULTILINE,
     )  # fmt: skip
     assert "Traceback" not in err
-    epochs = int(done) // 3 + 2
+    epochs = int(done.replace(",", "")) // 3 + 2
     given = [few, "--hidden", "4", "--resume", "--epochs", str(epochs)]
     assert cli.main(["tag", "--train", *given]) == 0
     with open("tagger.csv", encoding="utf-8") as file:
@@ -294,9 +295,13 @@ def test_a_bad_file_is_found_before_training(here: Path, capsys: Any, option: st
         (["--train", "--cell", "mlp"], "invalid choice: 'mlp'"),
         (["--train", "--hidden", "0"], "'0' should be from 1 to 4096"),
         (["--train", "--resume"], "tagger.checkpoint.npz: there is no such checkpoint"),
+        (["--train", "--out", "model.txt"], "'model.txt' should end in .npz"),
         (["--train", "--out", "no/folder/a.npz"], "no/folder/a.npz: can't be written"),
         (["--model", "a", "--one-direction"], "--one-direction is for --train"),
-        (["--model", "no.npz", "a"], "no.npz: there is no such file; tinygrad-rnn tag --train"),
+        (
+            ["--model", "no.npz", "a"],
+            "no.npz: can't be read (No such file or directory); give the file of a tagger",
+        ),
         (["--model", ".", "a"], ".: can't be read"),
         (["--model", ""], "give the name of a file"),
     ],

@@ -27,7 +27,7 @@ from ..tasks.training import (
     train,
 )
 from ..text import TaggedSentence, TextError, example_sentences, read_sentences, tokenize
-from .options import BadInput, file, subparser, whole
+from .options import BadInput, file, model_file, printable, subparser, whole
 
 DESCRIPTION = """\
 Train a part-of-speech tagger, a recurrent network that reads a sentence in both
@@ -83,7 +83,8 @@ def add(commands: Any) -> None:
     option("--epochs", type=whole(1, 10**6), metavar="N",
            help=f"rounds through the sentences (default: {EPOCHS}, more if they are few)")
     option("--seed", type=whole(0), metavar="N", help="the same seed, the same tagger (default: 0)")
-    option("--out", type=file, metavar="MODEL", help="where to save it (default: tagger.npz)")
+    option("--out", type=model_file, metavar="MODEL",
+           help="where to save it (default: tagger.npz)")
     option("--resume", action="store_true", help="go on with a training that was interrupted")
     # fmt: on
     parser.set_defaults(command=run)
@@ -138,7 +139,10 @@ def _train(
     plan = Plan(
         updates, task.per_round, lambda n: LEARNING_RATE * cosine(n, updates), LARGEST_GRADIENT
     )
-    log = train(task, plan, out, resume, sys.stderr)
+    try:
+        log = train(task, plan, out, resume, sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"{interrupt} (the same command with --resume)") from None
     kept, seconds = best(log).updates // task.per_round, log[-1].seconds
     _say(f"Trained: {epochs} epochs in {seconds:,.0f} s; the model is that of epoch {kept}.")
 
@@ -206,7 +210,7 @@ def _plot(found: Scores, log: list[Row], per_round: int, out: Path) -> list[Path
     except ImportError:
         _say("\nThere are no pictures: matplotlib is not installed (pip install matplotlib).")
     except OSError as error:
-        raise BadInput(f"{path}: can't be written ({error.strerror})") from None
+        _say(f"\nThere are no more pictures: {path} can't be written ({error.strerror}).")
     return paths
 
 
@@ -218,14 +222,7 @@ def _say(words: str) -> None:
 
 
 def _tag(model: Path, sentences: list[str]) -> None:
-    try:
-        tagger, lexicon = load_tagger(model)
-    except FileNotFoundError:
-        raise BadInput(
-            f"{model}: there is no such file; tinygrad-rnn tag --train makes a model"
-        ) from None
-    except OSError as error:
-        raise BadInput(f"{model}: can't be read ({error.strerror})") from None
+    tagger, lexicon = load_tagger(model)
     for sentence in sentences:
         if not sentence.strip():
             raise BadInput("the sentence is empty; give some words to tag")
@@ -247,9 +244,13 @@ def _lines() -> Iterable[str]:
 
 
 def _shown(sentence: TaggedSentence) -> str:
-    """word/TAG word/TAG …, the tags in colour if it is a terminal that reads it."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    if plain or not sys.stdout.isatty():
+    """word/TAG word/TAG …, as it can be read again; in a terminal that has them, in colours."""
+    if not sys.stdout.isatty():
         return str(sentence)
-    pairs = zip(sentence.words, sentence.tags, strict=True)
-    return " ".join(f"{word}/\x1b[{COLOUR_OF.get(t, '36')}m{t}\x1b[0m" for word, t in pairs)
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    pairs = zip(map(printable, sentence.words), sentence.tags, strict=True)
+    return " ".join(f"{word}/{tag if plain else _coloured(tag)}" for word, tag in pairs)
+
+
+def _coloured(tag: str) -> str:
+    return f"\x1b[{COLOUR_OF.get(tag, '36')}m{tag}\x1b[0m"

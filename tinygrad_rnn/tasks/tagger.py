@@ -34,6 +34,7 @@ Array = npt.NDArray[Any]
 KIND = {"kind": "tagger", "version": 1}  # of the files
 CELLS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 BATCH = 32  # sentences
+PADDING = -1  # the class that is none
 DROPOUT = 0.4  # of embeddings and of states
 WORD_DROPOUT = 0.5  # of words that training has once
 SMALL = 0.1  # what embeddings start from: N(0, SMALL²)
@@ -158,14 +159,12 @@ class Tagger(Module):
         y_hat: Tensor = self.output(self.dropout(h))
         return y_hat
 
-    def training_step(self, ids: Sequence[Any], lengths: Any, tags: Any, weights: Any) -> Tensor:
-        """The loss of a batch, whose gradient it leaves in `.grad`.
+    def training_step(self, ids: Sequence[Any], lengths: Any, tags: Any) -> Tensor:
+        """The mean loss of the words of a batch, whose gradient it leaves in `.grad`.
 
-        tags: (T, B) classes   weights: (T, B), of the words in the loss: 1 / their number, and 0
-            where there is no word
+        tags: (T, B) classes, and `PADDING` where there is no word
         """
-        losses = cross_entropy(self(ids, lengths), tags, reduction="none")
-        L: Tensor = (losses * weights).sum()
+        L: Tensor = cross_entropy(self(ids, lengths), tags, ignore_index=PADDING)
         L.backward()
         return L
 
@@ -252,14 +251,12 @@ class Tagging(Task):
     def gradient(self, batch: Any) -> tuple[float, int]:
         rng, places = batch
         ids, lengths = _padded([self._train[place][0] for place in places])
-        tags, _ = pad([self._train[place][1] for place in places])
+        tags, _ = pad([self._train[place][1] for place in places], PADDING)
         words = ids[0]
         dropped = self._once[words] & (rng.random(words.shape) < WORD_DROPOUT)
         ids[0] = np.where(dropped, self.lexicon.features["word"].unknown, words)
-        inside = np.arange(len(words))[:, None] < lengths
         count = int(lengths.sum())
-        L = self._step(ids, lengths, tags, (inside / count).astype(np.float32))
-        return L.item() * count, count
+        return self._step(ids, lengths, tags).item() * count, count
 
     def evaluate(self) -> float:
         """The share of the held-out words that get a wrong tag: the loss that counts here.
@@ -280,7 +277,13 @@ def load_tagger(path: str | os.PathLike[str]) -> tuple[Tagger, Lexicon]:
     A `LoadError` says what is wrong with the file: damaged, of another kind of model, or of another
     version.
     """
-    saved = load(path)
+    try:
+        saved = load(path)
+    except OSError as error:
+        raise LoadError(
+            f"{os.fspath(path)}: can't be read ({error.strerror}); give the file of a tagger, as "
+            "tinygrad-rnn tag --train makes one"
+        ) from None
     about = saved.extra if isinstance(saved.extra, dict) else {}
     if about.get("kind") != KIND["kind"]:
         kind = about.get("kind")
