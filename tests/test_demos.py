@@ -20,6 +20,7 @@ PLOTS = {
     "03_truncation": ["bias.png", "masks.png"],
     "04_forward_or_backward": ["costs.png"],
     "05_the_derived_program": ["times.png"],
+    "12_part_of_speech_tagging": ["confusions.png"],
 }
 DRAWINGS = ["folded", "unfolded_2", "unfolded_4"]  # of the first
 EXACT = 1e-12
@@ -47,10 +48,10 @@ class Ran(NamedTuple):
         return below
 
 
-def run(name: str, out: Path) -> Ran:
+def run(name: str, out: Path, *more: str) -> Ran:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
         patch.syspath_prepend(DEMOS)
-        patch.setattr(sys, "argv", [name, "--quick", "--out", str(out)])
+        patch.setattr(sys, "argv", [name, "--quick", "--out", str(out), *more])
         runpy.run_path(str(DEMOS / f"{name}.py"), run_name="__main__")
     return Ran(said.getvalue(), out)
 
@@ -161,6 +162,42 @@ def test_the_derived_program_stands_beside_its_equations(
     assert "\n   ŷ_t = h_t U + b_y\n     # y_hat_t = h_t U + b_y" in narrow
     ((*_, ratio, _),) = wide.rows("B, T, H, K")
     assert float(ratio) > 0  # times are not for a test
+
+
+def test_each_thing_more_that_a_tagger_sees_makes_it_better(ran: dict[str, Ran]) -> None:
+    demo = ran["12_part_of_speech_tagging"]
+    rows = [(" ".join(row[:-4]), float(row[-4]), float(row[-2])) for row in demo.rows("all words")]
+    assert rows[0] == ("most frequent tag", 74.3, 38.7)  # exact: there is nothing random in it
+    accuracy = {name: of_all for name, of_all, _ in rows}
+    of_unknown = {name: share for name, _, share in rows}
+    assert accuracy["with letters"] > accuracy["from left to right"] > 74.3
+    assert accuracy["with letters"] > 74.3 + 5
+    assert of_unknown["with letters"] > 38.7 + 15
+    confused = demo.rows("tag   given")
+    assert len(confused) == 10
+    assert "known, of UD" not in demo.said  # those figures are not of these sentences
+
+
+def test_the_tagging_demo_reads_the_files_of_a_treebank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinygrad_rnn import text
+
+    sentences, files = text.example_sentences(), []
+    for part, name in enumerate(("train", "dev", "test")):
+        rows = (
+            "".join(f"{i}\t{w}\t_\t{t}" + "\t_" * 6 + "\n" for i, (w, t) in enumerate(pairs, 1))
+            for pairs in (zip(s.words, s.tags, strict=True) for s in sentences[part * 20 :][:20])
+        )
+        files.append(tmp_path / f"{name}.conllu")
+        files[-1].write_text("\n".join(rows), encoding="utf-8")
+    said = run("12_part_of_speech_tagging", tmp_path / "out", *map(str, files)).said
+    assert said.count(": 20 sentences, ") == 3
+    files[1].write_text("1 a\n")
+    with pytest.raises(SystemExit, match=r"dev.conllu, line 1: there are 10 columns"):
+        run("12_part_of_speech_tagging", tmp_path / "out", *map(str, files))
+    with pytest.raises(SystemExit, match="train, dev and test; not 2"):
+        run("12_part_of_speech_tagging", tmp_path / "out", *map(str, files[:2]))
 
 
 # ------------------------------------------------------------------------------ what may be missing
