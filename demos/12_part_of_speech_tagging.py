@@ -35,7 +35,6 @@ from typing import Any, NamedTuple
 from _show import Demo
 
 from tinygrad_rnn import text
-from tinygrad_rnn.optim import cosine
 from tinygrad_rnn.tasks.plots import confusion_figure
 from tinygrad_rnn.tasks.scores import (
     MostFrequentTag,
@@ -45,7 +44,7 @@ from tinygrad_rnn.tasks.scores import (
     score,
 )
 from tinygrad_rnn.tasks.tagger import Tagging, tag
-from tinygrad_rnn.tasks.training import Plan, train
+from tinygrad_rnn.tasks.training import train
 
 TAGGERS: dict[str, dict[str, Any]] = {
     "from left to right": {"cell": "rnn", "words_only": True, "bidirectional": False},
@@ -78,11 +77,9 @@ def divided(sentences: Sequence[text.TaggedSentence], count: int) -> list[Parts]
 def learn(parts: Parts, options: dict[str, Any], epochs: int) -> Scores:
     """Train a tagger of 64 units and measure it."""
     task = Tagging(parts.train, parts.dev, **options)
-    updates = epochs * task.per_round
-    plan = Plan(updates, task.per_round, lambda n: 5e-3 * cosine(n, updates), max_norm=5.0)
     with tempfile.TemporaryDirectory() as folder:
         stream = sys.stderr if sys.stderr.isatty() else None
-        train(task, plan, Path(folder) / "tagger.npz", stream=stream)
+        train(task, task.plan(epochs), Path(folder) / "tagger.npz", stream=stream)
     found = tag(task.model.eval(), task.lexicon, [s.words for s in parts.test])
     return score(parts.test, found, task.lexicon.knows)
 

@@ -11,21 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..optim import cosine
 from ..saving import LoadError
 from ..tables import columns
 from ..tasks import plots
 from ..tasks.scores import MostFrequentTag, Scores, accuracy_table, confusion_table, score
 from ..tasks.tagger import CELLS, Tagging, load_tagger, tag
-from ..tasks.training import (
-    Plan,
-    Row,
-    TrainingError,
-    best,
-    checkpoint_path,
-    log_path,
-    train,
-)
+from ..tasks.training import Row, TrainingError, best, checkpoint_path, log_path, train
 from ..text import TaggedSentence, TextError, example_sentences, read_sentences, tokenize
 from .options import BadInput, file, model_file, printable, subparser, whole
 
@@ -43,9 +34,8 @@ Dependencies, or else lines of word/TAG word/TAG … (.gz, too). Sentences to ta
 are cut into words as the English treebanks have them: do n't, Hill 's.
 """
 
-LEARNING_RATE = 5e-3  # at the first update; it falls to 0 along half a cosine
-LARGEST_GRADIENT = 5.0  # its norm
-EPOCHS, UPDATES = 10, 300  # by default so many rounds, and more if they are fewer updates
+EPOCHS = 10  # by default, or more, if these are fewer updates than
+UPDATES = 300
 COLOURS = {  # of a terminal
     "34": "NOUN PROPN PRON NUM",
     "31": "VERB AUX",
@@ -54,7 +44,7 @@ COLOURS = {  # of a terminal
     "33": "INTJ SYM X",
     "2": "PUNCT",
 }
-COLOUR_OF = {tag: code for code, tags in COLOURS.items() for tag in tags.split()}
+COLOUR_OF = {name: code for code, names in COLOURS.items() for name in names.split()}
 
 
 def add(commands: Any) -> None:
@@ -129,18 +119,14 @@ def _train(
     tested = held_out if test is None else read_sentences(test)
     task = Tagging(sentences, held_out, cell, hidden, not one_direction, words_only, seed)
     epochs = max(EPOCHS, -(-UPDATES // task.per_round)) if epochs is None else epochs
-    updates = task.per_round * epochs
     tags = len(task.lexicon.tags.tokens)
     _say(f"Training: {_about(sentences)}, {tags} tags; held out: {_about(held_out)}{where}.")
     directions = "one direction" if one_direction else "both directions"
     looks = "words" if words_only else "words, last letters and shapes"
     count = sum(parameter.size for parameter in task.model.parameters())
     _say(f"Tagger: {cell}, {hidden} units, {directions}; {looks}; {count:,} parameters.")
-    plan = Plan(
-        updates, task.per_round, lambda n: LEARNING_RATE * cosine(n, updates), LARGEST_GRADIENT
-    )
     try:
-        log = train(task, plan, out, resume, sys.stderr)
+        log = train(task, task.plan(epochs), out, resume, sys.stderr)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"{interrupt} (the same command with --resume)") from None
     kept, seconds = best(log).updates // task.per_round, log[-1].seconds
@@ -167,15 +153,15 @@ def _divided(
 ) -> tuple[list[TaggedSentence], list[TaggedSentence], str]:
     """The sentences to learn from, those held out, and a remark on where these are from."""
     sentences = example_sentences() if path is None else read_sentences(path)
-    name = "the sentences that are here" if path is None else path
-    if len({tag for sentence in sentences for tag in sentence.tags}) < 2:
+    what = "the sentences that are here" if path is None else path
+    if len({name for sentence in sentences for name in sentence.tags}) < 2:
         raise BadInput(
-            f"{name}: every word has the tag {sentences[0].tags[0]}, so there is nothing to learn"
+            f"{what}: every word has the tag {sentences[0].tags[0]}, so there is nothing to learn"
         )
     if dev is not None:
         return sentences, read_sentences(dev), f" of {dev}"
     if len(sentences) < 2:
-        raise BadInput(f"{name}: of one sentence none can be held out; give more, or --dev FILE")
+        raise BadInput(f"{what}: of one sentence none can be held out; give more, or --dev FILE")
     if len(sentences) < 10:
         return sentences[:-1], sentences[-1:], ", the last"
     kept = [sentence for place, sentence in enumerate(sentences, 1) if place % 10]
@@ -189,9 +175,9 @@ def _about(sentences: Sequence[TaggedSentence]) -> str:
 
 def _say_unseen(sentences: Iterable[TaggedSentence], known: Sequence[str]) -> None:
     """Name the tags that can't be found, because training never has them."""
-    tags = Counter(tag for sentence in sentences for tag in sentence.tags if tag not in known)
+    tags = Counter(name for sentence in sentences for name in sentence.tags if name not in known)
     if tags:
-        listed = ", ".join(f"{tag} ({count:,})" for tag, count in sorted(tags.items()))
+        listed = ", ".join(f"{name} ({count:,})" for name, count in sorted(tags.items()))
         _say(f"\nTraining never has these tags, so that their words count as wrong: {listed}")
 
 
@@ -249,8 +235,8 @@ def _shown(sentence: TaggedSentence) -> str:
         return str(sentence)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     pairs = zip(map(printable, sentence.words), sentence.tags, strict=True)
-    return " ".join(f"{word}/{tag if plain else _coloured(tag)}" for word, tag in pairs)
+    return " ".join(f"{word}/{name if plain else _coloured(name)}" for word, name in pairs)
 
 
-def _coloured(tag: str) -> str:
-    return f"\x1b[{COLOUR_OF.get(tag, '36')}m{tag}\x1b[0m"
+def _coloured(name: str) -> str:
+    return f"\x1b[{COLOUR_OF.get(name, '36')}m{name}\x1b[0m"

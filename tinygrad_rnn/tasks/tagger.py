@@ -22,12 +22,12 @@ from ..engine.record import no_grad
 from ..engine.rules import cross_entropy
 from ..engine.tensor import Tensor
 from ..nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module
-from ..optim import Adam
+from ..optim import Adam, cosine
 from ..program import compile
 from ..saving import LoadError, load
 from ..text import TaggedSentence, Vocabulary, pad, rounds
 from .scores import score
-from .training import Task
+from .training import Plan, Task
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +38,8 @@ PADDING = -1  # the class that is none
 DROPOUT = 0.4  # of embeddings and of states
 WORD_DROPOUT = 0.5  # of words that training has once
 SMALL = 0.1  # what embeddings start from: N(0, SMALL²)
+LEARNING_RATE = 5e-3  # at the first update; it falls to 0 along half a cosine
+LARGEST_GRADIENT = 5.0  # its norm
 
 
 # ------------------------------------------------------------------------------ what a word is like
@@ -198,7 +200,7 @@ def _padded(sentences: Sequence[Sequence[Array]]) -> tuple[list[Array], Array]:
 class Tagging(Task):
     """Learning to tag: the sentences, the tagger, and where its gradient comes from.
 
-    train, held_out: what is learnt from, and what says when it is enough.
+    train, held_out: what is learnt from, and what says which epoch was best.
 
     Words that training has once are drawn to be unknown with probability `WORD_DROPOUT`, each time
     that they come up: so the embedding of the unknown word learns what such words are like.
@@ -242,6 +244,13 @@ class Tagging(Task):
     def per_round(self) -> int:
         """How many batches there are in a round."""
         return -(-len(self._train) // BATCH)
+
+    def plan(self, epochs: int) -> Plan:
+        """To go through the sentences so many times, and look at those held out after each."""
+        updates = epochs * self.per_round
+        return Plan(
+            updates, self.per_round, lambda n: LEARNING_RATE * cosine(n, updates), LARGEST_GRADIENT
+        )
 
     def batches(self, n: int) -> Iterator[Any]:
         lengths = [len(tags) for _, tags in self._train]
