@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -145,12 +146,28 @@ def test_a_text_that_is_not_checked_at_other_lengths_says_so() -> None:
         space["step"](np.ones((11, 1, 2)), W.data, b.data)
 
 
-def test_a_batch_as_long_as_the_sequence() -> None:
-    f, _, parameters = NETWORKS["lecture"](Sizes(10, 3, 4, 6, 10))
+@pytest.mark.parametrize("name", ["lecture", "LSTM"])
+def test_a_batch_as_long_as_the_sequence(name: str) -> None:
+    f, _, parameters = NETWORKS[name](Sizes(10, 3, 4, 6, 10))
     program = tg.compile(f)
-    for T in (10, 12, 10):
-        _, args, _ = NETWORKS["lecture"](Sizes(10, 3, 4, 6, T))
+    for T in (10, 12, 10, 9):
+        _, args, _ = NETWORKS[name](Sizes(10, 3, 4, 6, T))
         same(program, f, args, parameters)
+        assert program._last is not None
+        assert program._last.any_length
+
+
+def test_nothing_of_the_runs_is_kept() -> None:
+    f, args, parameters = NETWORKS["LSTM"](
+        Sizes(10, 3, 4, 6, 10)
+    )  # it is tried with too short h, c
+    gc.disable()
+    try:
+        tg.compile(f)(*args)
+        for p in parameters:
+            p.data += 1  # an error, if a recording held the value
+    finally:
+        gc.enable()
 
 
 def test_an_error_of_the_function_is_its_own() -> None:
@@ -230,9 +247,11 @@ def test_random_numbers_of_a_function_that_runs_as_it_is() -> None:
     program = tg.compile(step)
     x = np.arange(1.0, 9.0)
     again = np.random.default_rng(0)
-    masks = [(again.random(8) >= 0.5) * 2 for _ in range(3)]
-    for mask in masks:
-        np.testing.assert_array_equal(program(x).data, 2 * x * mask)
+    for _ in range(3):
+        mask = (again.random(8) >= 0.5) * 2
+        found = program(x)
+        np.testing.assert_array_equal(found.data, 2 * x * mask)
+        assert not found.requires_grad, "a program's results have no history"
     assert program._last is not None
     assert program._last.run is None
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..engine.record import recorder
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
-from .lengths import AnyLength, numbers_of_steps, of_any_length
+from .lengths import AnyLength, of_any_length, sequences
 from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
@@ -93,7 +93,7 @@ class Program:
             derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
         if derived.run is None:
-            return self._f(*fill(args, given), **fill(kwargs, given))
+            return _without_history(self._f(*fill(args, given), **fill(kwargs, given)))
         arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
         arrays += [sample(rng) for rng, sample in derived.drawn]
         arrays += [x.array for x in derived.captured]
@@ -132,11 +132,11 @@ class Program:
         self, key: Any, args: Any, kwargs: Any, given: list[Any], name: str
     ) -> Derived | None:
         """The program that serves all numbers of steps, if there is one and it serves this."""
-        for T in numbers_of_steps(given):
-            kind = _without_length(key, T)
+        for T, places in sequences(given):
+            kind = _without_length(key, given, places)
             known = self._any_length.get(kind)
             if known is None or not known.derived.outside.unchanged():
-                known = of_any_length(T, self._f, args, kwargs, given, name)
+                known = of_any_length(T, places, self._f, args, kwargs, given, name)
                 if known is None:
                     continue
                 self._any_length[kind] = known
@@ -187,12 +187,21 @@ def _add_to_key(x: Any, key: list[Any]) -> None:
     key.append(x.dtype)
 
 
-def _without_length(key: Any, T: int) -> Any:
-    """A key that is the same for all numbers of steps."""
-    shapes = (isinstance(part, tuple) and part[:1] == (T,) for part in key)
-    return tuple(
-        ("T", *part[1:]) if shape else part for part, shape in zip(key, shapes, strict=True)
-    )
+def _without_length(key: Any, given: list[Any], places: Sequence[int]) -> Any:
+    """A key that is the same for all numbers of steps of the arguments at these places."""
+    free: list[Any] = [key[0]]
+    for i, x in enumerate(given):
+        _add_to_key(x, free)
+        if i in places:
+            free[-2] = free[-2][1:]
+    return places, *free, *key[len(free) :]
+
+
+def _without_history(returned: Any) -> Any:
+    """What f returned, as a program would return it."""
+    leaves: list[Any] = []
+    tree = flatten(returned, leaves)
+    return fill(tree, [x.detach() if isinstance(x, Tensor) else x for x in leaves])
 
 
 def _array(x: Any) -> npt.NDArray[Any]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from ..engine.tensor import Tensor
@@ -20,6 +21,7 @@ from .derive import Derived, compare, derive
 from .trace import Run, Unsupported, argument_names, as_inputs, flatten, run, trace
 
 FEWEST = 7  # steps: the first two, the last two, and some between them
+MOST_STATES = 2  # of as many rows as there are steps: h and c
 
 
 @dataclasses.dataclass
@@ -55,39 +57,50 @@ class AnyLength:
         return [x.array if isinstance(x, Tensor) else x for x in outputs]
 
 
-def numbers_of_steps(given: Sequence[Any]) -> list[int]:
-    """What may be the number of steps: the first axis of most of the arrays comes first."""
+def sequences(given: Sequence[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """What may be the number of steps, and which arguments may have so many: likely ones first.
+
+    Most of the arrays that have a first axis of that length are sequences; but a batch may have the
+    same length, and a state is none.
+    """
     lengths = Counter(x.shape[0] for x in given if x.ndim)
-    return [T for T, _ in lengths.most_common() if T]
+    for T, count in lengths.most_common():
+        places = [i for i, x in enumerate(given) if x.ndim and x.shape[0] == T]
+        for size in range(count, max(0, count - MOST_STATES - 1), -1) if T else ():
+            for some in combinations(places, size):
+                yield T, some
 
 
 def of_any_length(
-    T: int, f: Callable[..., Any], args: Any, kwargs: Any, given: Sequence[Any], name: str
+    T: int,
+    places: Sequence[int],
+    f: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    given: Sequence[Any],
+    name: str,
 ) -> AnyLength | None:
     """Derive a program from a recording of the first few steps; None if it does not serve all T.
 
-    It is None as well where there are not more steps than that.
+    It is None as well where there are not more steps than that. places: of the sequences.
     """
     if T < FEWEST + 2:
         return None
     outside = Captured(f)
     sizes = {n for x in [*given, *outside.tensors.values()] for n in x.shape}
+
+    def first(n: int) -> list[Any]:
+        return [x[:n] if i in places else x for i, x in enumerate(given)]
+
     try:
         n = next(n for n in range(FEWEST, T) if n not in sizes)  # no letter stands for two lengths
-        derived = derive(trace(f, args, kwargs, _first(n, given, T)), name, any_length=True)
+        derived = derive(trace(f, args, kwargs, first(n)), name, any_length=True)
         if derived.why or not derived.any_length:
             return None
-        few, more = (
-            _ordinary(f, args, kwargs, _first(k, given, T), outside)[2] for k in (n, n + 1)
-        )
+        few, more = (_ordinary(f, args, kwargs, first(k), outside)[2] for k in (n, n + 1))
     except Exception:  # on fewer steps than it is called with, f may do anything
         return None
     return AnyLength(derived, few - n * (more - few), more - few)
-
-
-def _first(n: int, given: Sequence[Any], T: int) -> list[Any]:
-    """The first n steps of what has T of them."""
-    return [x[:n] if x.ndim and x.shape[0] == T else x for x in given]
 
 
 def _ordinary(
