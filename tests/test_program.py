@@ -475,7 +475,7 @@ import numpy as np
 
 
 def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
-    """What step computes, derived from a recording of 9 steps.
+    """What step computes, for any number of steps, derived from a recording of 7 steps.
 
     x: (T, B, D)   y: (T, B)   h0: (B, H)   V: (D, H)   W: (H, H)   U: (H, K)   b_h: (H,)
     b_y: (K,)

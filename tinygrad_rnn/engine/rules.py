@@ -548,7 +548,7 @@ def to_logits(
     count = classes.size
     if ignore_index is not None:
         counted = classes != ignore_index
-        count = int(np.count_nonzero(counted))
+        count = np.sum(counted.astype(z.dtype))
         z = np.where(counted[..., None], z, 0.0)
     slope = softmax(z) - (classes[..., None] == np.arange(z.shape[-1]))
     if ignore_index is not None:

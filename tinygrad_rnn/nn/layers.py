@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.drawn import drawn
 from ..engine.rules import embedding
-from ..engine.tensor import Parameter, as_array
+from ..engine.tensor import Parameter, Tensor
 from .init import generator, uniform
 from .module import Array, Module, assign
 
@@ -81,8 +82,8 @@ class Embedding(Module):
         x = embedding(self.E, ids)
         if self.padding_idx is None:
             return x
-        padding = as_array(ids) == self.padding_idx
-        return np.where(padding[..., None], 0.0, x)
+        ids = ids if isinstance(ids, Tensor) else np.asarray(ids)
+        return np.where((ids == self.padding_idx)[..., None], 0.0, x)
 
     def torch_state_dict(self) -> dict[str, Array]:
         return {"weight": self.E.numpy()}
@@ -116,8 +117,12 @@ class Dropout(Module):
         if not self.training or not self.p:
             return x
         shape = (1, *x.shape[1:]) if self.over_time else x.shape
-        mask = (self.rng.random(shape) >= self.p) / (1 - self.p)
-        return x * mask.astype(x.dtype)
+        p, dtype = self.p, x.dtype
+
+        def mask(rng: np.random.Generator) -> Array:
+            return ((rng.random(shape) >= p) / (1 - p)).astype(dtype)
+
+        return x * drawn(self.rng, mask)
 
     def __repr__(self) -> str:
         return f"Dropout(p={self.p}{', over_time=True' if self.over_time else ''})"

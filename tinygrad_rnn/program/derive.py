@@ -6,12 +6,14 @@ in NumPy's words, there is none, and the function itself runs. Never is there a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..engine.drawn import Sample
 from ..engine.record import history
 from ..engine.tensor import Tensor
 from ..fold import fold
@@ -44,12 +46,17 @@ class Buffers:
         self._next = at + 1
         if at == len(self._kept):
             self._kept.append(np.empty(shape, dtype))
-        return self._kept[at]
+        array = self._kept[at]
+        if array.shape != shape:  # the steps are more, or fewer, than in the call before
+            size, whole = math.prod(shape), array if array.base is None else array.base
+            whole = np.empty(size, dtype) if size > whole.size else whole.reshape(-1)
+            self._kept[at] = array = whole[:size].reshape(shape)
+        return array
 
     @property
     def size(self) -> int:
         """Their bytes."""
-        return sum(array.nbytes for array in self._kept)
+        return sum((a if a.base is None else a.base).nbytes for a in self._kept)
 
 
 @dataclass
@@ -57,32 +64,38 @@ class Derived:
     """A program, and how a call becomes one of it.
 
     run: the function; None if there is no program, and `why` says why.
+    any_length: whether its text is the same for sequences of any number of steps.
     """
 
     run: Callable[..., Any] | None
     source: str | None
     why: str
+    drawn: list[tuple[np.random.Generator, Sample]]
     captured: list[Tensor]
     constants: list[Any]
     gradients: list[Gradient]
     result: Any
     returned: int
     outside: Captured
+    any_length: bool = False
     facts: dict[str, int] = field(default_factory=dict)
     buffers: Buffers = field(default_factory=Buffers)
 
     @classmethod
     def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
         """No program."""
-        return cls(None, None, why, [], [], [], None, 0, Captured(f))
+        return cls(None, None, why, [], [], [], [], None, 0, Captured(f))
 
 
-def derive(trace: Trace, name: str) -> Derived:
-    """The program of a trace: as a loop, or as a list of operations; `Unsupported` if neither."""
+def derive(trace: Trace, name: str, any_length: bool = False) -> Derived:
+    """The program of a trace: as a loop, or as a list of operations; `Unsupported` if neither.
+
+    any_length: write it for sequences of any length, if that can be; it has to be checked.
+    """
     reasons = []
     for folded in (True, False):
         try:
-            derived = _derived(trace, name, folded)
+            derived = _derived(trace, name, folded, any_length)
             check(derived, trace)
         except Exception as error:
             # A gap in the passes is no reason not to run: the next way is simpler.
@@ -96,7 +109,7 @@ def derive(trace: Trace, name: str) -> Derived:
     raise Unsupported("; ".join(reasons))
 
 
-def _derived(trace: Trace, name: str, folded: bool) -> Derived:
+def _derived(trace: Trace, name: str, folded: bool, any_length: bool) -> Derived:
     builder = Builder(trace.inputs, trace.captured)
     facts = {"recorded nodes": len(history(*trace.outputs))}
     if folded:
@@ -105,7 +118,7 @@ def _derived(trace: Trace, name: str, folded: bool) -> Derived:
         roots = builder.folded(graph)
     else:
         roots = builder.unrolled(trace.outputs)
-    writer, units = _written(roots, trace, name)
+    writer, units = _written(roots, trace, name, folded and any_length)
     source = writer.source()
     space: dict[str, Any] = {}
     exec(compile(source, f"<derived program of {name}>", "exec"), space)
@@ -120,18 +133,23 @@ def _derived(trace: Trace, name: str, folded: bool) -> Derived:
     for value in readers(roots):  # equations go in circles, and hold arrays of the recording
         value.reads, value.adjoint, value.example = [], None, None
     return Derived(
-        space[name], source, "", trace.captured, constants,
-        trace.gradients, trace.result, trace.returned, trace.outside, facts,
+        space[name], source, "", trace.drawn, trace.captured, constants, trace.gradients,
+        trace.result, trace.returned, trace.outside, writer.any_length, facts,
     )  # fmt: skip
 
 
 def check(derived: Derived, trace: Trace) -> None:
     """An `Unsupported` if the program does not compute what was recorded."""
+    compare(derived, [x.array for x in trace.inputs], [x.array for x in trace.outputs])
+
+
+def compare(derived: Derived, inputs: list[Any], outputs: list[Any]) -> None:
+    """An `Unsupported` if a program does not compute outputs, up to rounding, from inputs."""
     assert derived.run is not None
-    given = [x.array for x in [*trace.inputs, *trace.captured]] + derived.constants
-    results = derived.run(*given, empty=derived.buffers.start())
-    for found, output in zip(results, trace.outputs, strict=True):
-        found, wanted = np.asarray(found), output.array
+    given = [*inputs, *(x.array for x in derived.captured), *derived.constants]
+    results = derived.run(*given)
+    for found, wanted in zip(results, outputs, strict=True):
+        found = np.asarray(found)
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             raise Unsupported(f"{found.dtype} of shape {found.shape} instead of {wanted.dtype} "
                               f"of shape {wanted.shape} came out")  # fmt: skip
@@ -145,13 +163,13 @@ def check(derived: Derived, trace: Trace) -> None:
             raise Unsupported("another value came out than was recorded")
 
 
-def _written(roots: Roots, trace: Trace, name: str) -> tuple[Writer, Any]:
+def _written(roots: Roots, trace: Trace, name: str, any_length: bool) -> tuple[Writer, Any]:
     normalise(roots)
     recognise(roots)
     lecture_names(ordered(roots))
     units = schedule(roots, at_once)
     inputs = _arguments(roots, trace)
-    return Writer(name, units, roots, inputs), units
+    return Writer(name, units, roots, inputs, any_length), units
 
 
 def _arguments(roots: Roots, trace: Trace) -> list[Value]:

@@ -33,7 +33,7 @@ class Statements(Access):
         if value.op == SUM:
             return lines + self._sum(value, where, out)
         xs = [self._operand(read, where) for read in value.reads]
-        self._check_integers(value, xs)
+        lines += self._check_integers(value, xs, where)
         if not buffered and value.op in ("tile", "class_slope", "shifted"):
             shape = shape_text(value.shape)
             lines.append((None, f"{out} = np.empty({shape}, {dtype_text(value.dtype)})"))
@@ -161,21 +161,27 @@ class Statements(Access):
         (x,) = lifted(value, [self._operand(read, part)], True)  # type: ignore[assignment]
         return [(None, f"{self._target(value, part)} {sign} {x.text}")]  # type: ignore[attr-defined]
 
-    def _check_integers(self, value: Value, xs: list[Operand]) -> None:
+    def _check_integers(self, value: Value, xs: list[Operand], where: Where | None) -> Lines:
         """NumPy counts negative indices from the end; as classes they are mistakes."""
-        where = {"embedding": 1, "pick": 1}.get(value.op)
-        if where is None:
-            return
-        source = value.reads[where].source
+        slot = {"embedding": 1, "pick": 1}.get(value.op)
+        if slot is None:
+            return []
+        source = value.reads[slot].source
         while not source.leaf and self.memory.inline(source):
             source = source.reads[0].source
-        if source.op not in ("input", "captured", "constant", "argmax", "argmin"):
-            raise Unsupported("classes are computed, and may be below 0")
-        if source.op in ("input", "captured") and source.dtype.kind == "i" and all(source.shape):
+        if source.op in ("argmax", "argmin"):
+            return []
+        if not source.leaf:
+            if where is not None and where.loop:
+                raise Unsupported("classes are computed step by step, and may be below 0")
+            return [(None, f"if {xs[slot].tight}.min() < 0:"),
+                    (None, '    raise IndexError("a class below 0")')]  # fmt: skip
+        if source.op != "constant" and source.dtype.kind == "i" and all(source.shape):
             name = self.names[source]
             self.checked[name] = (
                 f'if {name}.min() < 0:\n    raise IndexError("{name}: a number below 0")'
             )
+        return []
 
     def _rename(self, value: Value) -> list[str]:
         """The line that gives an array the name of what it is to hold now."""
