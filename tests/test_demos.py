@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 DEMOS = Path(__file__).resolve().parents[1] / "demos"
@@ -20,6 +21,7 @@ PLOTS = {
     "03_truncation": ["bias.png", "masks.png"],
     "04_forward_or_backward": ["costs.png"],
     "05_the_derived_program": ["times.png"],
+    "11_word_language_model": ["loss.png"],
 }
 DRAWINGS = ["folded", "unfolded_2", "unfolded_4"]  # of the first
 EXACT = 1e-12
@@ -161,6 +163,22 @@ def test_the_derived_program_stands_beside_its_equations(
     assert "\n   ŷ_t = h_t U + b_y\n     # y_hat_t = h_t U + b_y" in narrow
     ((*_, ratio, _),) = wide.rows("B, T, H, K")
     assert float(ratio) > 0  # times are not for a test
+
+
+def test_words_are_learned_measured_and_written(ran: dict[str, Ran]) -> None:
+    demo = ran["11_word_language_model"]
+    rows = {" ".join(row[:-2]): list(map(float, row[-2:])) for row in demo.rows("model")}
+    assert [name.split(",")[0] for name in rows] == [
+        "uniform", "unigram", "bigram", "trigram", "5-gram", "this network",
+    ]  # fmt: skip
+    for loss, perplexity in rows.values():
+        assert perplexity == pytest.approx(np.exp(loss), rel=2e-3)
+    assert rows["this network"][0] < rows["uniform"][0]
+    (ratio,) = demo.numbers(r"perplexity\s+is\s+([\d.]+)\s+times")
+    ours, strongest = rows["this network"][0], rows["5-gram, Kneser-Ney"][0]
+    assert ratio == pytest.approx(np.exp(ours - strongest), rel=5e-3)
+    assert demo.said.count("“And the LORD said ") == 3
+    assert (demo.out / "model.npz").exists()
 
 
 # ------------------------------------------------------------------------------ what may be missing

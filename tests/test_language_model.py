@@ -146,13 +146,13 @@ def test_the_state_is_carried_over_until_the_text_begins_again() -> None:
     assert (xs == next(itertools.islice(task.batches(0), 3, None))[1]).all()
 
 
-@pytest.mark.parametrize("cell", lm.CELLS)
-def test_resumed_training_is_bit_equal(tmp_path: Path, cell: str) -> None:
+@pytest.mark.parametrize(("cell", "dropout"), [("rnn", 0.3), ("lstm", 0.0), ("gru", 0.3)])
+def test_resumed_training_is_bit_equal(tmp_path: Path, cell: str, dropout: float) -> None:
     """Interrupted in the middle of a round, so that the state is part of what is saved."""
     plan = Plan(50, 8, lambda n: 0.02 * tg.optim.cosine(n, 50))
-    whole = reading(cell)
+    whole = reading(cell, dropout=dropout)
     train(whole, plan, tmp_path / "a.npz")
-    task = reading(cell)
+    task = reading(cell, dropout=dropout)
     gradient, left = task.gradient, iter(range(43))
 
     def interrupted(batch: Any) -> Any:
@@ -163,7 +163,8 @@ def test_resumed_training_is_bit_equal(tmp_path: Path, cell: str) -> None:
     task.gradient = interrupted
     with pytest.raises(KeyboardInterrupt, match="of update 40 of 50"):
         train(task, plan, tmp_path / "b.npz")
-    train(reading(cell), plan, tmp_path / "b.npz", resume=True)
+    train(reading(cell, dropout=dropout), plan, tmp_path / "b.npz", resume=True)
+    assert task._step._last.run is not None, "a program"
     assert weights(tmp_path / "a.npz") == weights(tmp_path / "b.npz")
     a, b = (tg.load(tmp_path / f"{name}.checkpoint.npz") for name in "ab")
     assert a.extra["carried"] == b.extra["carried"]
