@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+
+from tinygrad_rnn import text
 
 DEMOS = Path(__file__).resolve().parents[1] / "demos"
 PLOTS = {
@@ -20,6 +23,7 @@ PLOTS = {
     "03_truncation": ["bias.png", "masks.png"],
     "04_forward_or_backward": ["costs.png"],
     "05_the_derived_program": ["times.png"],
+    "11_word_language_model": ["loss.png"],
     "12_part_of_speech_tagging": ["confusions.png"],
 }
 DRAWINGS = ["folded", "unfolded_2", "unfolded_4"]  # of the first
@@ -164,6 +168,22 @@ def test_the_derived_program_stands_beside_its_equations(
     assert float(ratio) > 0  # times are not for a test
 
 
+def test_words_are_learned_measured_and_written(ran: dict[str, Ran]) -> None:
+    demo = ran["11_word_language_model"]
+    rows = {" ".join(row[:-2]): list(map(float, row[-2:])) for row in demo.rows("model")}
+    assert [name.split(",")[0] for name in rows] == [
+        "uniform", "unigram", "bigram", "trigram", "5-gram", "this network",
+    ]  # fmt: skip
+    for loss, perplexity in rows.values():
+        assert perplexity == pytest.approx(np.exp(loss), rel=2e-3)
+    assert rows["this network"][0] < rows["uniform"][0]
+    (ratio,) = demo.numbers(r"perplexity\s+is\s+([\d.]+)\s+times")
+    ours, strongest = rows["this network"][0], rows["5-gram, Kneser-Ney"][0]
+    assert ratio == pytest.approx(np.exp(ours - strongest), rel=5e-3)
+    assert demo.said.count("“And the LORD said ") == 3
+    assert (demo.out / "model.npz").exists()
+
+
 def test_each_thing_more_that_a_tagger_sees_makes_it_better(ran: dict[str, Ran]) -> None:
     demo = ran["12_part_of_speech_tagging"]
     rows = [(" ".join(row[:-4]), float(row[-4]), float(row[-2])) for row in demo.rows("all words")]
@@ -178,11 +198,7 @@ def test_each_thing_more_that_a_tagger_sees_makes_it_better(ran: dict[str, Ran])
     assert "known, of UD" not in demo.said  # those figures are not of these sentences
 
 
-def test_the_tagging_demo_reads_the_files_of_a_treebank(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tinygrad_rnn import text
-
+def test_the_tagging_demo_reads_the_files_of_a_treebank(tmp_path: Path) -> None:
     sentences, files = text.example_sentences(), []
     for part, name in enumerate(("train", "dev", "test")):
         rows = (

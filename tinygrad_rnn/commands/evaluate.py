@@ -20,14 +20,14 @@ from ..text.corpus import SHORTEST
 from .options import BadInput, subparser
 
 DESCRIPTION = """\
-Say how well a language model predicts a text: the loss in nats and in bits, and
+Say how well a language model predicts a text: the loss in nats and bits, or
 the perplexity.
 
   tinygrad-rnn evaluate book.npz another-book.txt
 
-The last tenth of the text is looked at by itself, beside n-gram models that have
-learned the nine tenths before. For the text that the model has learned from, it
-is what was held out.
+The last tenth of the text is looked at by itself, beside n-gram models that
+have learned the nine tenths before. For the text that the model has learned
+from, it is what was held out.
 """
 
 
@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
     # fmt: off
     parser.add_argument("model", type=Path, metavar="MODEL", help="what `tinygrad-rnn train` made")
     parser.add_argument("texts", nargs="+", metavar="TEXT",
-                        help="UTF-8 text files, plain or .gz, which are read one after the other")
+                        help="UTF-8 text files, plain or .gz, one after the other")
     # fmt: on
     parser.set_defaults(command=run)
 

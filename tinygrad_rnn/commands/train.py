@@ -139,9 +139,11 @@ def run(given: dict[str, Any]) -> int:
     chosen = {name: value for name, value in given.items() if value is not None}
     out = Path(f"{_stem(texts[0])}.npz") if out is None else out
     try:
+        text = "".join(map(read, texts))
         if resume:
-            chosen = _settings_of(out, chosen)
-        return _train(texts, Settings(**chosen), updates, patience, out, resume)
+            chosen = _settings_of(out, text, chosen)
+        corpus = corpus_of(text, _names(texts), Settings(**chosen).unit)
+        return _train(corpus, fingerprint(text), Settings(**chosen), updates, patience, out, resume)
     except (TextError, TrainingError, LoadError) as error:
         raise BadInput(str(error)) from None
 
@@ -152,12 +154,18 @@ def _stem(path: str) -> str:
     return name.removesuffix(".gz").removesuffix(".txt") or "model"
 
 
-def _settings_of(out: Path, chosen: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a checkpoint; what is chosen on the command line has to agree with them."""
+def _settings_of(out: Path, text: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a checkpoint; text and what is chosen now have to agree with them."""
     saved = read_checkpoint(out)
-    settings = saved.extra["about"].get("training", {}).get("settings")
+    training = saved.extra["about"].get("training", {})
+    settings = training.get("settings")
     if not isinstance(settings, dict) or set(settings) != set(asdict(Settings())):
         raise LoadError(f"{saved.path}: this is not the checkpoint of a language model's training")
+    if training.get("text") != fingerprint(text):
+        raise BadInput(
+            f"{saved.path}: the training was begun with another text; give the same, in the same "
+            "order"
+        )
     for name, value in chosen.items():
         if settings[name] != value:
             raise BadInput(
@@ -168,7 +176,8 @@ def _settings_of(out: Path, chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train(
-    paths: list[str],
+    corpus: Corpus,
+    of_the_text: str,
     settings: Settings,
     updates: int | None,
     patience: int,
@@ -176,8 +185,6 @@ def _train(
     resume: bool,
 ) -> int:
     unit = settings.unit
-    text = "".join(map(read, paths))
-    corpus = corpus_of(text, _names(paths), unit)
     if len(corpus.train) <= settings.streams:
         raise BadInput(f"{corpus.name}: too short to be read as {settings.streams} streams")
     K, N = len(corpus.vocabulary), len(corpus.train)
@@ -194,7 +201,7 @@ def _train(
         f"Training: {updates:,} updates of {settings.streams} × {settings.steps} {unit}, which is "
         f"{updates / in_a_round:.1f} times through the text."
     )
-    training = {"text": fingerprint(text), "settings": asdict(settings)}
+    training = {"text": of_the_text, "settings": asdict(settings)}
     facts = about(corpus.vocabulary, settings.sizes, unit, training)
     optimizer = kind(model.parameters(), lr, **options)
     task = Reading(model, optimizer, corpus, settings.streams, settings.steps, unit, facts)

@@ -222,9 +222,13 @@ def mean_loss(model: LanguageModel, before: Ids, text: Ids) -> float:
     losses = np.empty(N)
     with no_grad():
         reading = first + starts - np.arange(WARM_UP, 0, -1)[:, None]
-        _, state = model(whole[np.maximum(reading, 0)], model.initial_state(B))
-        cold = (reading[0] < 0)[:, None]
-        state = _whole([Tensor(np.where(cold, 0, part.data)) for part in _parts(state)])
+        missing = max(0, WARM_UP - first)  # of what the first stream would read
+        state = model.initial_state(B)
+        for before_it in (reading[:missing], reading[missing:]):
+            for part in _parts(state):
+                part.data[:, 0] = 0
+            if len(before_it):
+                _, state = model(whole[np.maximum(before_it, 0)], state)
         for t in range(0, length, AT_A_TIME):
             at = starts + np.arange(t, min(t + AT_A_TIME, length))[:, None]
             y_hat, state = model(whole[first + at], state)

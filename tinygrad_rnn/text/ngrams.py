@@ -54,7 +54,7 @@ def kneser_ney_loss(train: Ids, text: Ids, n: int, K: int) -> float:
     """The mean of −log p(c | context) of the interpolated Kneser–Ney model, as `ngram_loss`.
 
     n: the highest order, 1 or more. The discount of each order is D = N_1 / (N_1 + 2 N_2), with N_r
-    the number of n-grams that are counted r times.
+    the number of n-grams that are counted r times; ½ where there is none counted once.
 
     Kneser, Ney 1995, ICASSP; interpolated: Chen, Goodman 1999, Computer Speech and Language 13,
     section 2.7.
@@ -70,7 +70,7 @@ def kneser_ney_loss(train: Ids, text: Ids, n: int, K: int) -> float:
         counts, totals = _counts(grams, ends), _counts(contexts, ends - 1)
         kinds = _counts(contexts, _first(grams, ends) - 1)
         once, twice = (counts == 1).sum(), (counts == 2).sum()
-        D = once / max(once + 2 * twice, 1)
+        D = once / (once + 2 * twice) if once else 0.5
         total = totals[contexts[asked - 1]]
         rest = D * kinds[contexts[asked - 1]]
         known = np.maximum(counts[grams[asked]] - D, 0)
