@@ -35,7 +35,6 @@ from typing import Any, NamedTuple
 from _show import Demo
 
 from tinygrad_rnn import text
-from tinygrad_rnn.tasks.plots import confusion_figure
 from tinygrad_rnn.tasks.scores import (
     MostFrequentTag,
     Scores,
@@ -44,6 +43,7 @@ from tinygrad_rnn.tasks.scores import (
     score,
 )
 from tinygrad_rnn.tasks.tagger import Tagging, tag
+from tinygrad_rnn.tasks.tagger_plots import confusion_figure
 from tinygrad_rnn.tasks.training import train
 
 TAGGERS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,8 @@ import pytest
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import text
-from tinygrad_rnn.tasks import plots, scores
+from tinygrad_rnn.tasks import scores
+from tinygrad_rnn.tasks import tagger_plots as plots
 from tinygrad_rnn.tasks.tagger import (
     BATCH,
     KIND,

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..saving import LoadError
 from ..tables import columns
-from ..tasks import plots
+from ..tasks import tagger_plots as plots
 from ..tasks.scores import MostFrequentTag, Scores, accuracy_table, confusion_table, score
 from ..tasks.tagger import CELLS, Tagging, load_tagger, tag
 from ..tasks.training import Row, TrainingError, best, checkpoint_path, log_path, train

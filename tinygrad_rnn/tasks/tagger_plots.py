@@ -1,4 +1,4 @@
-"""The pictures of a training, with matplotlib, which is an extra.
+"""The pictures of a tagger: how its training went, and what it confuses. With matplotlib, an extra.
 
 Every function returns a figure. They open no file.
 """
