@@ -227,7 +227,23 @@ def test_tags_are_in_colour_in_a_terminal_only(model: str, monkeypatch: pytest.M
     }
 
 
-def test_lines_of_standard_input_are_tagged_one_by_one(model: str) -> None:
+@pytest.mark.parametrize("kind", [Stream, io.StringIO])
+def test_lines_are_tagged_as_they_come_or_some_at_once(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, kind: Any
+) -> None:
+    lines = ["The dog barked.", "", "Don't!", "A cat saw it, and ran.", "Why?", "So."]
+    assert cli.main(["tag", "--model", model, *filter(None, lines)]) == 0
+    wanted = capsys.readouterr().out.splitlines()
+    wanted.insert(1, "")
+    monkeypatch.setattr(command, "AT_ONCE", 4)
+    monkeypatch.setattr(sys, "stdin", kind("\n".join(lines)))
+    assert cli.main(["tag", "--model", model]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == wanted
+    assert ("Ctrl-D ends" in said.err) == (kind is Stream)
+
+
+def test_standard_input_may_have_empty_lines_and_what_is_no_text(model: str) -> None:
     given = "The dog barked.\n\nDon't!\nthe \xff cat".encode("latin-1")
     done = subprocess.run(
         [sys.executable, "-m", "tinygrad_rnn", "tag", "--model", model],

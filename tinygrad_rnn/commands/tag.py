@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ are cut into words as the English treebanks have them: do n't, Hill 's.
 
 EPOCHS = 10  # by default, or more, if these are fewer updates than
 UPDATES = 300
+AT_ONCE = 512  # lines to tag
 COLOURS = {  # of a terminal
     "34": "NOUN PROPN PRON NUM",
     "31": "VERB AUX",
@@ -212,21 +214,22 @@ def _tag(model: Path, sentences: list[str]) -> None:
     for sentence in sentences:
         if not sentence.strip():
             raise BadInput("the sentence is empty; give some words to tag")
-    for line in sentences or _lines():
-        words = tuple(tokenize(line))
-        (tags,) = tag(tagger, lexicon, [words])
-        _say(_shown(TaggedSentence(words, tags)))
+    for group in [sentences] if sentences else _groups_of_lines():
+        words = [tuple(tokenize(sentence)) for sentence in group]
+        for some, tags in zip(words, tag(tagger, lexicon, words), strict=True):
+            _say(_shown(TaggedSentence(some, tags)))
 
 
-def _lines() -> Iterable[str]:
-    """The lines of standard input, one after the other, as they come."""
+def _groups_of_lines() -> Iterator[list[str]]:
+    """The lines of standard input: from a terminal as they come, else many at once."""
     if sys.stdin is None:
         raise BadInput("there is no standard input; give a sentence to tag")
     if sys.stdin.isatty():
         print("Type a sentence a line; Ctrl-D ends.", file=sys.stderr)
     with suppress(AttributeError):
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    return sys.stdin
+    while group := list(islice(sys.stdin, 1 if sys.stdin.isatty() else AT_ONCE)):
+        yield group
 
 
 def _shown(sentence: TaggedSentence) -> str:
