@@ -40,6 +40,7 @@ HELD, CHECK, ARGUMENTS = "engine/held.py", "engine/check.py", "engine/arguments.
 USES, TRIANGLE, JACOBIANS = "bptt/uses.py", "bptt/triangle.py", "bptt/jacobians.py"
 PATHS, TRUNCATION = "bptt/paths.py", "bptt/truncation.py"
 CONTRIBUTIONS = "bptt/contributions.py"
+TAGGER = "tasks/tagger.py"
 
 # fmt: off
 FAULTS = [
@@ -227,6 +228,24 @@ FAULTS = [
           "value += self.change(value, g, state)", "optim"),
     Fault("Adam without one bias correction", "optim.py",
           "s / (1 - b2**n)", "s", "optim"),
+    # ----------------------------------------------------------------------------------- tagging
+    Fault("tagging: a sentence that reads its padding", TAGGER,
+          "concatenate(x, axis=-1)), lengths=lengths)", "concatenate(x, axis=-1)))", "tagger"),
+    Fault("tagging: padding that counts as words", TAGGER,
+          "tags, ignore_index=PADDING)", "np.where(tags < 0, 0, tags))", "tagger"),
+    Fault("tagging: words that are never taken for unknown", TAGGER,
+          "rng.random(words.shape) < WORD_DROPOUT", "rng.random(words.shape) < 0", "tagger"),
+    Fault("tagging: frequent words that are taken for unknown", TAGGER,
+          "self._once[words] & ", "", "tagger"),
+    Fault("tagging: sentences that come back in the order of their lengths", TAGGER,
+          "found[place] = tuple", "found[start + b] = tuple", "tagger"),
+    Fault("tagging: a yardstick that knows no ties", "tasks/scores.py",
+          "key=lambda tag: (-tags[tag], -every[tag], tag)", "key=lambda tag: (-tags[tag], tag)",
+          "tagger"),
+    Fault("tagging: the first slash separates", "text/tagged.py",
+          'item.rpartition("/")', 'item.partition("/")', "tagged"),
+    Fault("tagging: parts of a contraction stay one word", "text/tagged.py",
+          "return [*_parts(clitic[1]), clitic[2]]", "return [clitic[1], clitic[2]]", "tagged"),
 ]
 # fmt: on
 
