@@ -39,7 +39,7 @@ from ..text import (
     walk,
 )
 from ..text.vocabulary import Ids
-from .training import Task
+from .training import Task, is_checkpoint
 
 Array = npt.NDArray[Any]
 
@@ -333,7 +333,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary,
     extra = saved.extra if isinstance(saved.extra, dict) else {}
     if extra.get("kind") != KIND:
         kind = f"a {extra['kind']}" if isinstance(extra.get("kind"), str) else "something else"
-        if set(extra) == {"about", "log", "carried"}:
+        if is_checkpoint(saved):
             kind = "the checkpoint of a training"
         raise LoadError(f"{name}: this is {kind:.40}, and no language model")
     if extra.get("version") != VERSION:
