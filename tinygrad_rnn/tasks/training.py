@@ -161,8 +161,9 @@ def _updates(
                     "rate"
                 )
             seconds = time.monotonic() - began
-            log.append(Row(n + 1, total / count, held_out, task.optimizer.lr, round(seconds, 1)))
-            _write(task, plan, path, log)
+            row = Row(n + 1, total / count, held_out, task.optimizer.lr, round(seconds, 1))
+            _write(task, plan, path, [*log, row])
+            log.append(row)
             total, count = 0.0, 0
         losses, sizes = map(sum, zip(*recent, strict=True))
         found = f"loss {losses / sizes:.3f}"
