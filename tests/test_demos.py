@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from tinygrad_rnn.tasks.language_model import read_model
+
 DEMOS = Path(__file__).resolve().parents[1] / "demos"
 PLOTS = {
     "01_the_lecture": ["sum_over_time.png", "triangles.png"],
@@ -178,7 +180,9 @@ def test_words_are_learned_measured_and_written(ran: dict[str, Ran]) -> None:
     ours, strongest = rows["this network"][0], rows["5-gram, Kneser-Ney"][0]
     assert ratio == pytest.approx(np.exp(ours - strongest), rel=5e-3)
     assert demo.said.count("“And the LORD said ") == 3
-    assert (demo.out / "model.npz").exists()
+    model, vocabulary, about = read_model(demo.out / "model.npz")
+    assert about["unit"] == "words"
+    assert len(model.embedding.E) == len(vocabulary)
 
 
 # ------------------------------------------------------------------------------ what may be missing
