@@ -140,7 +140,7 @@ def main() -> None:
     others = compared(demo, corpus, log)
     written(demo, corpus, model)
     nearest(demo, corpus, model)
-    demo.plot("loss.png", lambda: loss_curve(log, "words", others[1:]))
+    demo.plot("loss.png", lambda: loss_curve(log, "words", others[2:]))
     demo.end()
 
 

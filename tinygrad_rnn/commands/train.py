@@ -274,7 +274,7 @@ def _indented(text: str) -> str:
 def _plot(log: list[Row], unit: str, others: list[tuple[str, float]], out: Path) -> str:
     """Save the picture, or return what to do to have one."""
     try:
-        loss_curve(log, unit, others[1:]).savefig(out.with_suffix(".png"))
+        loss_curve(log, unit, others[2:]).savefig(out.with_suffix(".png"))
     except ImportError:
         return "There is no picture: matplotlib is not installed (pip install matplotlib)."
     except OSError as error:
