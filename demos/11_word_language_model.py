@@ -27,6 +27,7 @@ from tinygrad_rnn.tasks.language_model import (
     LanguageModel,
     Reading,
     Sizes,
+    about,
     loss_table,
     write,
     yardsticks,
@@ -76,12 +77,16 @@ def learned(demo: Demo, corpus: text.Corpus) -> tuple[LanguageModel, list[Row]]:
         f"the text, {STEPS} words there: {rounds:.1f} times through it."
     )
     optimizer = tg.optim.Adam(model.parameters(), LEARNING_RATE)
-    task = Reading(model, optimizer, corpus, STREAMS, STEPS, "words", {})
+    facts = about(corpus.vocabulary, sizes, "words", {"text": corpus.name})
+    task = Reading(model, optimizer, corpus, STREAMS, STEPS, "words", facts)
     plan = Plan(updates, updates // 10, lambda n: LEARNING_RATE * tg.optim.cosine(n, updates))
     path = demo.out / "model.npz"
     log = train(task, plan, path, stream=sys.stderr)
     model.eval()
-    demo.say(f"It took {log[-1].seconds:.0f} s. The best was that of update {best(log).updates:,}.")
+    demo.say(
+        f"It took {log[-1].seconds:.0f} s. The best is that of update {best(log).updates:,}, which "
+        f"is kept in {path}: `tinygrad-rnn generate` writes with it."
+    )
     return model, log
 
 
@@ -135,7 +140,7 @@ def main() -> None:
     others = compared(demo, corpus, log)
     written(demo, corpus, model)
     nearest(demo, corpus, model)
-    demo.plot("loss.png", lambda: loss_curve(log, "words", others[1:]))
+    demo.plot("loss.png", lambda: loss_curve(log, "words", others[2:]))
     demo.end()
 
 

@@ -40,6 +40,8 @@ HELD, CHECK, ARGUMENTS = "engine/held.py", "engine/check.py", "engine/arguments.
 USES, TRIANGLE, JACOBIANS = "bptt/uses.py", "bptt/triangle.py", "bptt/jacobians.py"
 PATHS, TRUNCATION = "bptt/paths.py", "bptt/truncation.py"
 CONTRIBUTIONS = "bptt/contributions.py"
+TRAINING, LANGUAGE_MODEL = "tasks/training.py", "tasks/language_model.py"
+GENERATE, NGRAMS = "text/generate.py", "text/ngrams.py"
 TAGGER = "tasks/tagger.py"
 
 # fmt: off
@@ -228,6 +230,33 @@ FAULTS = [
           "value += self.change(value, g, state)", "optim"),
     Fault("Adam without one bias correction", "optim.py",
           "s / (1 - b2**n)", "s", "optim"),
+    # ------------------------------------------------------------------------------------ tasks
+    Fault("training that is resumed without the state it carried", TRAINING,
+          "task.carried = saved", "ignored = saved", "training language_model"),
+    Fault("training that is resumed at the beginning of the text", LANGUAGE_MODEL,
+          "n % in_a_round, None)", "0, None)", "language_model"),
+    Fault("a training that keeps its last model, and not its best", TRAINING,
+          "if log and best(log) is log[-1]:", "if log:", "training"),
+    Fault("a state that goes on where the text begins again", LANGUAGE_MODEL,
+          "        if first:", "        if False:", "language_model"),
+    Fault("a stream that is predicted without what stands before it", LANGUAGE_MODEL,
+          "_, state = model(whole[np.maximum(before_it, 0)], state)", "pass", "language_model"),
+    Fault("an unknown word that is written", LANGUAGE_MODEL,
+          "logits[vocabulary.unknown] = -np.inf", "pass", "language_model"),
+    Fault("dropout in use", TRAINING, "task.model.eval()", "pass", "training"),
+    # ------------------------------------------------------------------------------------- text
+    Fault("a nucleus without the class that fills it", GENERATE,
+          "int(below.sum()) + 1", "max(1, int(below.sum()))", "text"),
+    Fault("a temperature that multiplies", GENERATE,
+          "shifted / temperature", "shifted * temperature", "text"),
+    Fault("Kneser-Ney with the counts of the highest order in all", NGRAMS,
+          "np.arange(m - 1, N) if m == n else _first(codes[m + 1], np.arange(m, N))",
+          "np.arange(m - 1, N)", "text"),
+    Fault("n-grams that overflow", NGRAMS,
+          "np.unique(codes[-1] * (K + 1) + oldest, return_inverse=True)[1]",
+          "codes[-1] * (K + 1) + oldest", "text"),
+    Fault("batches whose order is the same in every round", "text/batches.py",
+          "default_rng([seed, number])", "default_rng(seed)", "text"),
     # ----------------------------------------------------------------------------------- tagging
     Fault("tagging: a sentence that reads its padding", TAGGER,
           "concatenate(x, axis=-1)), lengths=lengths)", "concatenate(x, axis=-1)))", "tagger"),

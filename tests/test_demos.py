@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn import text
+from tinygrad_rnn.tasks.language_model import read_model
 
 DEMOS = Path(__file__).resolve().parents[1] / "demos"
 PLOTS = {
@@ -181,7 +182,9 @@ def test_words_are_learned_measured_and_written(ran: dict[str, Ran]) -> None:
     ours, strongest = rows["this network"][0], rows["5-gram, Kneser-Ney"][0]
     assert ratio == pytest.approx(np.exp(ours - strongest), rel=5e-3)
     assert demo.said.count("“And the LORD said ") == 3
-    assert (demo.out / "model.npz").exists()
+    model, vocabulary, about = read_model(demo.out / "model.npz")
+    assert about["unit"] == "words"
+    assert len(model.embedding.E) == len(vocabulary)
 
 
 def test_each_thing_more_that_a_tagger_sees_makes_it_better(ran: dict[str, Ran]) -> None:

@@ -279,7 +279,7 @@ def test_a_longer_training_goes_on_with_the_settings_of_the_checkpoint(
 def test_several_files_plain_or_gz_are_one_text(here: Path, capsys: Any) -> None:
     Path("a.txt.gz").write_bytes(gzip.compress(WORDS.encode()))
     assert cli.main(["train", "a.txt.gz", "verse.txt", *SMALL, "--updates", "2"]) == 0
-    assert f"a.txt.gz and 1 more, {2 * len(WORDS):,} characters" in capsys.readouterr().out
+    assert f"a.txt.gz and 1 more, {2 * len(WORDS) + 1:,} characters" in capsys.readouterr().out
     assert Path("a.npz").exists()
 
 
@@ -458,7 +458,7 @@ def test_a_checkpoint_is_no_model_and_that_of_something_else_is_not_resumed(
     capsys.readouterr()
     assert cli.main(["generate", "verse.checkpoint.npz"]) == 2
     assert "this is the checkpoint of a training" in one_line(capsys)
-    extra = {"about": {"kind": "tagger"}, "log": [], "carried": None}
+    extra = {"about": {"kind": "tagger"}, "log": [], "carried": None, "planned": 9}
     tg.save(tg.nn.Linear(2, 2), checkpoint_path(Path("verse.npz")), extra=extra)
     assert cli.main(["train", "verse.txt", "--resume"]) == 2
     assert "not the checkpoint of a language model's training" in one_line(capsys)
@@ -484,21 +484,11 @@ def test_a_text_of_unknown_or_few_tokens_is_evaluated_all_the_same(here: Path, c
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a signal as a terminal sends it")
-def test_a_real_ctrl_c_leaves_a_checkpoint_from_which_the_rest_is_the_same(here: Path) -> None:
-    given = [
-        "train",
-        "verse.txt",
-        *SMALL,
-        "--updates",
-        "600",
-        "--patience",
-        "99",
-        "--streams",
-        "2",
-    ]
+def test_a_real_ctrl_c_leaves_a_checkpoint_from_which_it_goes_on(here: Path) -> None:
+    given = ["--streams", "2", "--updates", "20000", "--patience", "99"]
     process = subprocess.Popen(
-        [*COMMAND, *given], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        env=ENVIRONMENT, encoding="utf-8",
+        [*COMMAND, "train", "verse.txt", *SMALL, *given], stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, encoding="utf-8",
     )  # fmt: skip
     with process:
         assert process.stderr is not None
@@ -508,13 +498,22 @@ def test_a_real_ctrl_c_leaves_a_checkpoint_from_which_the_rest_is_the_same(here:
     assert first.startswith("training  10%")
     assert process.returncode == 130
     assert "Traceback" not in rest
-    assert re.search(r"interrupted; verse\.checkpoint\.npz is of update \d+0 of 600", rest)
+    assert re.search(r"interrupted; verse\.checkpoint\.npz is of update [\d,]+000 of 20,000", rest)
     assert "--resume" in rest
     log = tg.load("verse.checkpoint.npz").extra["log"]
-    assert 60 <= log[-1][0] < 600
-    assert cli.main([*given, "--resume"]) == 0
-    assert cli.main([*given, "--out", "whole.npz"]) == 0
-    assert weights("verse.npz") == weights("whole.npz")
+    at = log[-1][0]
+    assert 2000 <= at < 20_000
+    lm.read_model("verse.npz")
+    assert cli.main(["train", "verse.txt", "--resume", "--updates", f"{at + 3}"]) == 0
+    rows = Path("verse.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [int(row.split(",")[0]) for row in rows] == [*(row[0] for row in log), at + 3]
+
+
+def test_the_checkpoint_knows_how_many_updates_were_planned(here: Path, capsys: Any) -> None:
+    assert cli.main(["train", "verse.txt", *SMALL, "--updates", "7"]) == 0
+    capsys.readouterr()
+    assert cli.main(["train", "verse.txt", "--resume"]) == 0
+    assert "Training: 7 updates of 4 × 9 characters" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit on the size of files")

@@ -81,9 +81,9 @@ def mean_over_steps(x: Any) -> Any:
     return sum(losses) / len(losses)
 
 
-def by_the_square_of_the_length(x: Any) -> Any:
+def by_the_root_of_the_length(x: Any) -> Any:
     losses = recurrent(x, lambda t, h: h)
-    return sum(losses) / len(losses) ** 2
+    return sum(losses) / len(losses) ** 0.5
 
 
 def third_loss(x: Any) -> Any:
@@ -102,7 +102,7 @@ def last_loss(x: Any) -> Any:
     return recurrent(x, lambda t, h: h)[-1]
 
 
-FUNCTIONS = [cut_late, double_late, long_or_short, mean_over_steps, by_the_square_of_the_length,
+FUNCTIONS = [cut_late, double_late, long_or_short, mean_over_steps, by_the_root_of_the_length,
              third_loss, fifth_from_the_end, three_steps, last_loss]  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def test_a_mean_over_the_steps_is_of_any_length() -> None:
 
 def test_a_text_that_is_not_checked_at_other_lengths_says_so() -> None:
     def step(x: Any) -> Any:
-        L = by_the_square_of_the_length(x)
+        L = by_the_root_of_the_length(x)
         L.backward()
         return L
 
@@ -187,6 +187,75 @@ def test_arrays_that_are_kept_grow_and_are_used_again() -> None:
         assert program._last is not None
         sizes.append(program._last.buffers.size)
     assert sizes[0] < sizes[1] == sizes[2] == sizes[3]
+
+
+# ---------------------------------------------------------------------------------- at random
+
+CELLS: list[Any] = [
+    lambda h, x, V, W, b: np.tanh(x @ V + h @ W + b),
+    lambda h, x, V, W, b: tg.sigmoid(x @ V + h @ W) - 0.5,
+    lambda h, x, V, W, b: 0.5 * h + np.maximum(x @ V + h @ W, 0) / 2,
+    lambda h, x, V, W, b: np.where(x[:, :1] > 0, np.tanh(h @ W), h) + x @ V / 10,
+    lambda h, x, V, W, b: tg.softmax(x @ V + h @ W) * b,
+    lambda h, x, V, W, b: np.tanh(np.concatenate([x, h], axis=1) @ np.concatenate([V, W])),
+]
+CHANGES: list[Any] = [
+    lambda t, h: h,
+    lambda t, h: h if t > 1 else 2 * h,
+    lambda t, h: h.detach() if t % 3 == 0 else h,
+    lambda t, h: h.detach() if t == 11 else h,
+    lambda t, h: h * (1 if t < 15 else 2),
+    lambda t, h: h + 0.01 * t,
+]
+TOTALS: list[Any] = [
+    lambda hs, losses, y: sum(losses),
+    lambda hs, losses, y: tg.add_n(losses) / len(losses),
+    lambda hs, losses, y: losses[-1] + (hs[0] ** 2).sum(),
+    lambda hs, losses, y: 3 * tg.stack(losses).mean(),
+    lambda hs, losses, y: tg.cross_entropy(tg.stack(hs), y),
+    lambda hs, losses, y: (np.mean(tg.stack(hs), axis=0) ** 3).sum() * 7,
+]
+
+
+def network_at_random(seed: int) -> tuple[Any, Any, list[tg.Parameter]]:
+    """A training step with a loop in it, its data at T steps, and its parameters."""
+    r = np.random.default_rng(seed)
+    B, D, H = (int(n) for n in r.integers(1, 5, 3))
+    V, W, R, b = (tg.Parameter(r.standard_normal(s) / 2) for s in ((D, H), (H, H), (H, H), (H,)))
+    cell, change, total = (kinds[r.integers(len(kinds))] for kinds in (CELLS, CHANGES, TOTALS))
+    starts_at_b, two_layers, reads_back = r.random(3) < (0.3, 0.4, 0.3)
+
+    def step(x: Any, y: Any, h: Any) -> Any:
+        h = b + np.zeros((x.shape[1], H)) if starts_at_b else h
+        g, hs, losses = h, [], []
+        for t, x_t, y_t in tg.steps(x, y):
+            h = change(t, cell(h, x_t, V, W, b))
+            g = np.tanh(h @ R + g @ W) if two_layers else h
+            hs.append(g)
+            losses.append(tg.cross_entropy(g, y_t))
+        if reads_back:
+            g = np.zeros((x.shape[1], H))
+            for t, h_t in tg.steps(hs[::-1]):
+                g = np.tanh(h_t @ R + g @ W)
+                hs[len(hs) - t] = g
+        L = total(hs, losses, y) + 0.1 * (W * W).sum()
+        L.backward()
+        return L, h
+
+    def data(T: int) -> Any:
+        r = np.random.default_rng(T)
+        x, h = r.standard_normal((T, B, D)), r.standard_normal((B, H))
+        return x, r.integers(0, H, (T, B)), h
+
+    return step, data, [V, W, R, b]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_networks_at_random_at_many_lengths(seed: int) -> None:
+    f, data, parameters = network_at_random(seed)
+    program = tg.compile(f)
+    for T in (12, 17, 3, 9):
+        same(program, f, data(T), parameters)
 
 
 # ----------------------------------------------------------------------------------- random numbers

@@ -18,8 +18,9 @@ DESCRIPTION = """\
 Recurrent networks as their equations, differentiated by a tape: backpropagation
 through time, seen and checked.
 
-  tinygrad-rnn study              on Python's own language reference
-  tinygrad-rnn study book.txt     on a text of yours
+  tinygrad-rnn train book.txt     a language model of a text of yours
+  tinygrad-rnn generate book.npz  what it writes
+  tinygrad-rnn study              the network taken apart, on a text from Python
   tinygrad-rnn draw --folded      the network as its loop, in a picture
   tinygrad-rnn derive             its training step as a program, in plain NumPy
 """

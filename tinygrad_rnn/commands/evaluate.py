@@ -47,7 +47,7 @@ def run(given: dict[str, Any]) -> int:
     """Run the command and return its exit status."""
     try:
         model, vocabulary, facts = read_model(given["model"])
-        text = "".join(map(read, given["texts"]))
+        text = "\n".join(map(read, given["texts"]))
     except (LoadError, TextError) as error:
         raise BadInput(str(error)) from None
     unit, K = facts["unit"], len(vocabulary)

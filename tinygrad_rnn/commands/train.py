@@ -139,9 +139,10 @@ def run(given: dict[str, Any]) -> int:
     chosen = {name: value for name, value in given.items() if value is not None}
     out = Path(f"{_stem(texts[0])}.npz") if out is None else out
     try:
-        text = "".join(map(read, texts))
+        text = "\n".join(map(read, texts))
         if resume:
-            chosen = _settings_of(out, text, chosen)
+            chosen, planned = _settings_of(out, text, chosen)
+            updates = updates or planned
         corpus = corpus_of(text, _names(texts), Settings(**chosen).unit)
         return _train(corpus, fingerprint(text), Settings(**chosen), updates, patience, out, resume)
     except (TextError, TrainingError, LoadError) as error:
@@ -154,8 +155,11 @@ def _stem(path: str) -> str:
     return name.removesuffix(".gz").removesuffix(".txt") or "model"
 
 
-def _settings_of(out: Path, text: str, chosen: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a checkpoint; text and what is chosen now have to agree with them."""
+def _settings_of(out: Path, text: str, chosen: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The settings of a checkpoint, and how many updates were planned.
+
+    The text and what is chosen now have to agree with it.
+    """
     saved = read_checkpoint(out)
     training = saved.extra["about"].get("training", {})
     settings = training.get("settings")
@@ -172,7 +176,7 @@ def _settings_of(out: Path, text: str, chosen: dict[str, Any]) -> dict[str, Any]
                 f"{saved.path}: the training was begun with {name} = {settings[name]}; it can't be "
                 f"resumed with {value}"
             )
-    return settings
+    return settings, saved.extra["planned"]
 
 
 def _train(
@@ -270,7 +274,7 @@ def _indented(text: str) -> str:
 def _plot(log: list[Row], unit: str, others: list[tuple[str, float]], out: Path) -> str:
     """Save the picture, or return what to do to have one."""
     try:
-        loss_curve(log, unit, others[1:]).savefig(out.with_suffix(".png"))
+        loss_curve(log, unit, others[2:]).savefig(out.with_suffix(".png"))
     except ImportError:
         return "There is no picture: matplotlib is not installed (pip install matplotlib)."
     except OSError as error:

@@ -6,7 +6,6 @@ what the array is called.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +19,7 @@ from .names import name_values
 from .operations import UFUNCS, expression, lifted, moves
 from .rewriting import ordered, uniform
 from .schedule import Unit
-from .text import Operand, dtype_text, index_text, number_text, shape_text, size_text
+from .text import Operand, dtype_text, index_text, number_in, number_text, shape_text, size_text
 from .trace import Unsupported
 from .views import is_view, view
 
@@ -254,14 +253,9 @@ class Access:
         self.any_length = self.any_length and n <= 2
         return str(n)
 
-    def _constant(self, x: Any, dtype: Any, sizes: Sequence[int] = ()) -> str:
-        """A number as text: as T or as 1 / T / …, if it may be so. sizes: what else divides it."""
-        if self.any_length and x == self.T:
-            return "T"
-        part = np.asarray(1 / math.prod([self.T, *sizes] if self.any_length else [1]))
-        if self.any_length and np.dtype(dtype).kind == "f" and x == part.astype(dtype):
-            return " / ".join(["1", "T", *map(size_text, sizes)])
-        return number_text(x)
+    def _constant(self, x: Any, dtype: Any) -> str:
+        """A number as text; as one that T is in, if T may be any and it looks like that."""
+        return (number_in(self.T, x, dtype) if self.any_length else "") or number_text(x)
 
     def _part_of(self, value: Value, xs: Sequence[Operand], whole: bool) -> str:
         """A value inside the expression of another."""

@@ -26,10 +26,14 @@ MOST_STATES = 2  # of as many rows as there are steps: h and c
 
 @dataclasses.dataclass
 class AnyLength:
-    """A program for all numbers of steps T, and of how many nodes the function makes in T steps:
-    `at_none + T · in_each`, where it does the same in each."""
+    """A program for all numbers of steps T.
+
+    steps: of the recording. The function makes `at_none + T · in_each` nodes in T steps, where it
+    does the same in each.
+    """
 
     derived: Derived
+    steps: int
     at_none: int
     in_each: int
 
@@ -73,6 +77,7 @@ def sequences(given: Sequence[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 def of_any_length(
     T: int,
+    least: int,
     places: Sequence[int],
     f: Callable[..., Any],
     args: Any,
@@ -82,10 +87,9 @@ def of_any_length(
 ) -> AnyLength | None:
     """Derive a program from a recording of the first few steps; None if it does not serve all T.
 
-    It is None as well where there are not more steps than that. places: of the sequences.
+    It is None as well where there are not more steps than that. least: so many, or the next number
+    that nothing else has the length of. places: of the sequences.
     """
-    if T < FEWEST + 2:
-        return None
     outside = Captured(f)
     sizes = {n for x in [*given, *outside.tensors.values()] for n in x.shape}
 
@@ -93,14 +97,16 @@ def of_any_length(
         return [x[:n] if i in places else x for i, x in enumerate(given)]
 
     try:
-        n = next(n for n in range(FEWEST, T) if n not in sizes)  # no letter stands for two lengths
+        n = next(
+            n for n in range(least, T - 1) if n not in sizes
+        )  # no letter stands for two lengths
         derived = derive(trace(f, args, kwargs, first(n)), name, any_length=True)
         if derived.why or not derived.any_length:
             return None
         few, more = (_ordinary(f, args, kwargs, first(k), outside)[2] for k in (n, n + 1))
     except Exception:  # on fewer steps than it is called with, f may do anything
         return None
-    return AnyLength(derived, few - n * (more - few), more - few)
+    return AnyLength(derived, n, few - n * (more - few), more - few)
 
 
 def _ordinary(

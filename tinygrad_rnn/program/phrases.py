@@ -114,7 +114,7 @@ class Phrases(Statements):
         size = int(np.prod(value.shape[:-1]))
         if mean and e.op == "exp" and size > 1 and c == np.asarray(1 / size, value.dtype):
             return " / ".join(["1", *(size_text(n) for n in value.shape[:-1])])
-        return self._constant(c, value.dtype, value.shape[:-1])
+        return self._constant(c, value.dtype)
 
     def _write_rows_product(
         self, value: Value, xs: list[Operand], out: str, whole: bool

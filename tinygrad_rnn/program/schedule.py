@@ -177,7 +177,8 @@ def _small_first(units: list[Unit]) -> list[Unit]:
                 position = ready
         placed.append((position, i, unit))
         for value in unit.values:
-            at[value] = max(ready, 0) if is_view(value) else position
+            alone = is_view(value) and not unit.direction
+            at[value] = max(ready, 0) if alone else position
     return [unit for _, _, unit in sorted(placed, key=lambda p: p[:2])]
 
 

@@ -117,7 +117,7 @@ class Statements(Access):
             overlap = sum(len(r.steps or ()) for r in reads) != len(value.steps or ())
             if len(always) >= 2:
                 a, b = sorted(always, key=lambda r: r.source.shape != value.shape)[:2]
-                pair = lifted(value, [self._operand(r, where) for r in (a, b)],
+                pair = lifted(value, [self._term(r, where) for r in (a, b)],
                               where is not None and not where.loop)  # fmt: skip
                 if value.shape:
                     lines.append((None, f"np.add({pair[0].text}, {pair[1].text}, out={out})"))
@@ -125,7 +125,7 @@ class Statements(Access):
                     lines.append((None, f"{out} = {pair[0].text} + {pair[1].text}"))
                 reads = [r for r in reads if r is not a and r is not b]
             elif always:
-                x = self._operand(always[0], where)
+                x = self._term(always[0], where)
                 lines.append((None, self._assigned(value, out, x.text, where)))
                 reads = [r for r in reads if r is not always[0]]
             elif overlap or value.steps is None:
@@ -140,10 +140,12 @@ class Statements(Access):
 
     def _term(self, read: Read, where: Where | None) -> Operand:
         """A term of a shared sum, which may itself be the sum over all steps."""
+        if read.over is None:
+            return self._operand(read, where)
+        if len(read.over) == 1:
+            return self._operand(Read(read.source, 0, read.over[0]), where)
         x = self._operand(read, where)
-        if read.over is not None:
-            return Operand(f"{x.tight}.sum(axis=0)", x.shape, x.dtype)
-        return x
+        return Operand(f"{x.tight}.sum(axis=0)", x.shape, x.dtype)
 
     def _part(self, value: Value, read: Read, where: Where | None, sign: str) -> Lines:
         """A term in the steps in which it is there."""

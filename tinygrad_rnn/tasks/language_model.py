@@ -39,7 +39,7 @@ from ..text import (
     walk,
 )
 from ..text.vocabulary import Ids
-from .training import Task
+from .training import Task, is_checkpoint
 
 Array = npt.NDArray[Any]
 
@@ -226,7 +226,7 @@ def mean_loss(model: LanguageModel, before: Ids, text: Ids) -> float:
         state = model.initial_state(B)
         for before_it in (reading[:missing], reading[missing:]):
             for part in _parts(state):
-                part.data[:, 0] = 0
+                part.data[:, 0] = 0  # it has read nothing yet
             if len(before_it):
                 _, state = model(whole[np.maximum(before_it, 0)], state)
         for t in range(0, length, AT_A_TIME):
@@ -253,7 +253,7 @@ def loss_table(rows: list[tuple[str, float]], unit: str) -> list[list[str]]:
     """
     one = unit.removesuffix("s")
     if unit == "words":
-        cells = [[name, f"{loss:.3f}", f"{math.exp(loss):,.1f}"] for name, loss in rows]
+        cells = [[name, f"{loss:.3f}", f"{np.exp(loss):,.1f}"] for name, loss in rows]
         return [["model", f"nats per {one}", "perplexity"], *cells]
     cells = [[name, f"{loss:.3f}", f"{loss / math.log(2):.3f}"] for name, loss in rows]
     return [["model", f"nats per {one}", f"bits per {one}"], *cells]
@@ -333,7 +333,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary,
     extra = saved.extra if isinstance(saved.extra, dict) else {}
     if extra.get("kind") != KIND:
         kind = f"a {extra['kind']}" if isinstance(extra.get("kind"), str) else "something else"
-        if set(extra) == {"about", "log", "carried"}:
+        if is_checkpoint(saved):
             kind = "the checkpoint of a training"
         raise LoadError(f"{name}: this is {kind:.40}, and no language model")
     if extra.get("version") != VERSION:

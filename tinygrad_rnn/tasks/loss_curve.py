@@ -35,5 +35,5 @@ def loss_curve(log: list[Row], unit: str, yardsticks: list[tuple[str, float]]) -
     ax.set_xlabel("updates")
     ax.set_ylabel(f"loss, in nats per {unit.removesuffix('s')}")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="upper center", ncols=2)
+    figure.legend(frameon=False, loc="outside upper center", ncols=2)
     return figure

@@ -33,6 +33,7 @@ from ..progress import Progress
 from ..saving import LoadError, Saved, load, save, write_whole
 
 RECENT = 100  # updates, whose mean loss is shown
+CHECKPOINT = {"about", "log", "carried", "planned"}  # beside the weights and the optimizer's arrays
 
 
 class TrainingError(ValueError):
@@ -115,7 +116,7 @@ def train(
     is passed on, and says from where training can be resumed.
     """
     log = _resumed(task, path) if resume else []
-    _write(task, path, log)  # now: that there is no room is not to be found out an hour later
+    _write(task, plan, path, log)  # now: that there is no room is not to be found out an hour later
     done = log[-1].updates if log else 0
     began = time.monotonic() - (log[-1].seconds if log else 0)
     task.model.train()
@@ -160,8 +161,9 @@ def _updates(
                     "rate"
                 )
             seconds = time.monotonic() - began
-            log.append(Row(n + 1, total / count, held_out, task.optimizer.lr, round(seconds, 1)))
-            _write(task, path, log)
+            row = Row(n + 1, total / count, held_out, task.optimizer.lr, round(seconds, 1))
+            _write(task, plan, path, [*log, row])
+            log.append(row)
             total, count = 0.0, 0
         losses, sizes = map(sum, zip(*recent, strict=True))
         found = f"loss {losses / sizes:.3f}"
@@ -207,7 +209,9 @@ def log_path(path: Path) -> Path:
 
 
 def read_checkpoint(path: Path) -> Saved:
-    """The checkpoint of the training of the model at a path; its `extra["about"]` is the task's.
+    """The checkpoint of the training of the model at a path.
+
+    In its extra are "about", as the task has it, and "planned", the number of updates of the plan.
 
     A `TrainingError` if there is none, a `LoadError` if it is none.
     """
@@ -220,9 +224,14 @@ def read_checkpoint(path: Path) -> Saved:
         ) from None
     except OSError as error:
         raise TrainingError(f"{file}: can't be read ({error.strerror})") from None
-    if not isinstance(saved.extra, dict) or set(saved.extra) != {"about", "log", "carried"}:
+    if not is_checkpoint(saved):
         raise LoadError(f"{file}: this is no checkpoint of a training")
     return saved
+
+
+def is_checkpoint(saved: Saved) -> bool:
+    """Whether a file is the checkpoint of a training."""
+    return isinstance(saved.extra, dict) and set(saved.extra) == CHECKPOINT
 
 
 def _resumed(task: Task, path: Path) -> list[Row]:
@@ -242,12 +251,12 @@ def _resumed(task: Task, path: Path) -> list[Row]:
     return [Row(*row) for row in saved.extra["log"]]
 
 
-def _write(task: Task, path: Path, log: list[Row]) -> None:
+def _write(task: Task, plan: Plan, path: Path, log: list[Row]) -> None:
     """Write the files: the model first, so that it is never older than the checkpoint says."""
     try:
         if log and best(log) is log[-1]:
             save(task.model, path, extra=task.about)
-        extra = {"about": task.about, "log": log, "carried": task.carried}
+        extra = {"about": task.about, "log": log, "carried": task.carried, "planned": plan.updates}
         save(task.model, checkpoint_path(path), task.optimizer, extra)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([Row._fields, *log])
