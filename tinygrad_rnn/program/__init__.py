@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ..engine.record import recorder
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
+from .report import report
 from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
@@ -60,6 +61,7 @@ class Program:
         self._f = f
         self._derived: dict[Any, Derived] = {}
         self._last: Derived | None = None
+        self._kinds: list[tuple[tuple[int, ...], Any]] = []  # of the last call
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -86,6 +88,7 @@ class Program:
         if derived.run is None:
             return self._f(*fill(args, given), **fill(kwargs, given))
         arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
+        self._kinds = [(x.shape, x.dtype) for x in arrays]
         arrays += [x.array for x in derived.captured]
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
@@ -124,15 +127,13 @@ class Program:
             raise RuntimeError(f"no program was derived, and the function runs: {derived.why}")
         return derived.source
 
-    def report(self) -> str:
-        """What the program of the last call consists of, in a few lines."""
-        derived = self._called()
-        facts = dict(derived.facts)
-        if derived.run is not None:
-            facts["bytes of arrays kept between calls"] = derived.buffers.size
-        width = max(map(len, facts), default=0)
-        lines = [f"{name:<{width}}  {number:>12,}" for name, number in facts.items()]
-        return "\n".join([*lines, *([derived.why] if derived.why else [])])
+    def report(self, times: bool = False) -> str:
+        """What the program of the last call consists of, and what its parts compute, as a table.
+
+        times: also how long they take, next to what the matrix products of this machine allow. The
+        program is run for that, on other numbers of the same shapes: for a second, or a dozen runs.
+        """
+        return report(self._called(), self._kinds, times)
 
     def _called(self) -> Derived:
         if self._last is None:

@@ -113,7 +113,7 @@ def _derived(trace: Trace, name: str, folded: bool) -> Derived:
     facts |= {
         "loops": sum(1 for unit in units if unit.direction),
         "operations in loops": sum(len(unit.values) for unit in units if unit.direction),
-        "operations over all steps at once": len(at_once_),
+        "whole-time operations": len(at_once_),
         "other operations": sum(1 for u in units if not u.direction) - len(at_once_),
     }
     constants = [value.constant for value in writer.constants]
