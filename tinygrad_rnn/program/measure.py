@@ -217,9 +217,8 @@ def count(program: Instrument, arrays: Sequence[Any]) -> tuple[Any, ...]:
 class Clock:
     """Seconds of the parts of one run, and of the products in them."""
 
-    def __init__(self, parts: list[Part], tick: float) -> None:
-        self.in_products = [0.0] * len(parts)
-        self._tick = tick
+    def __init__(self, parts: int) -> None:
+        self.in_products, self.calls = [0.0] * parts, [0] * parts
         self._began: list[float] = []
         self._here = 0
 
@@ -227,10 +226,10 @@ class Clock:
         self._here = i
         self._began.append(time.perf_counter())
 
-    def seconds(self) -> list[float]:
+    def seconds(self) -> Array:
         """Of each part; the last one ends now."""
         self._began.append(time.perf_counter())
-        return np.diff(self._began).tolist()
+        return np.diff(self._began)
 
     def around(self, f: Any) -> Any:
         """A function of NumPy with a clock around its products of matrices."""
@@ -240,39 +239,55 @@ class Clock:
                 return f(*xs, **keywords)
             began = time.perf_counter()
             y = f(*xs, **keywords)
-            self.in_products[self._here] += time.perf_counter() - began - self._tick
+            self.in_products[self._here] += time.perf_counter() - began
+            self.calls[self._here] += 1
             return y
 
         return call
 
 
-def _tick() -> float:
-    """The seconds that reading the clock twice takes."""
-    return min(-(time.perf_counter() - time.perf_counter()) for _ in range(1000))
+def _price() -> tuple[float, float]:
+    """Seconds that a clock around a product adds: to what it shows, and to the part besides."""
+    shown, besides = [], []
+    x = np.empty((1, 1))
+    for _ in range(100):
+        began = time.perf_counter()
+        shown.append(time.perf_counter() - began)
+        times = Clock(1)
+        call = times.around(lambda *xs, **keywords: None)
+        times.begin(0)
+        for _ in range(10):
+            call(x, x, out=x)
+        besides.append((times.seconds()[0] - times.in_products[0]) / 10)
+    return float(np.median(shown)), float(np.median(besides))
 
 
 def clock(program: Instrument, arrays: Sequence[Any]) -> int:
     """Note in the parts of a program the medians of their seconds; returns of how many runs.
 
-    Runs with a clock around the products take turns with runs without, whose times count.
+    Runs take turns with runs in which the products have clocks, too. How much of a part its
+    products are is told from the latter, without what the clocks add.
     """
-    buffers, tick = Buffers(), _tick()
-    whole: list[list[float]] = []
-    products: list[list[float]] = []
+    buffers, (shown, besides) = Buffers(), _price()
+    seconds: list[Array] = []
+    shares: list[Array] = []
     runs = LEAST + 1
-    while len(whole) < runs:
-        plain, inner = (Clock(program.parts, tick) for _ in range(2))
-        functions = {f.__name__: inner.around(f) for f in PRODUCTS}
+    while len(seconds) < runs:
+        plain, full = Clock(len(program.parts)), Clock(len(program.parts))
+        functions = {f.__name__: full.around(f) for f in PRODUCTS}
         with np.errstate(all="ignore"):
             program.run(arrays, buffers.start(), plain.begin)
-            whole.append(plain.seconds())
-            program.run(arrays, buffers.start(), inner.begin, watched(functions))
-            products.append(inner.in_products)
-        if len(whole) == 2:  # the first one made its arrays
-            runs = max(runs, min(MOST, int(SECONDS / 2 / sum(whole[1]))))
-    medians = np.median([whole[1:], products[1:]], axis=1).T.tolist()
-    for part, (seconds, in_products) in zip(program.parts, medians, strict=True):
-        part.seconds, part.in_products = seconds, min(in_products, seconds)
+            seconds.append(plain.seconds())
+            program.run(arrays, buffers.start(), full.begin, watched(functions))
+        whole, calls = full.seconds(), np.array(full.calls)
+        inner = np.array(full.in_products) - shown * calls
+        shares.append(inner / (whole - (shown + besides) * calls))
+        if len(seconds) == 2:  # the first one made its arrays
+            runs = max(runs, min(MOST, int(SECONDS / 2 / seconds[1].sum())))
+    medians = np.median(seconds[1:], axis=0).tolist()
+    of_products = np.clip(np.median(shares[1:], axis=0), 0, 1).tolist()
+    for part, total, share in zip(program.parts, medians, of_products, strict=True):
+        part.seconds, part.in_products = total, share * total
     return runs - 1
 
 

@@ -10,7 +10,7 @@ from ..tables import columns
 from .derive import Derived
 from .measure import Instrument, Part, clock, count, invented, rate
 
-WIDTH, LABEL = 98, 44  # of lines, and of the names of parts
+WIDTH, LABEL = 95, 40  # of lines, and of the names of parts
 ROWS = 30  # of the parts
 FLOP = {1: "flop", 1e3: "kflop", 1e6: "Mflop", 1e9: "Gflop"}
 TIME = {1e-6: "µs", 1e-3: "ms", 1: "s"}
