@@ -2,8 +2,8 @@
 
 A part is what stands between two blank lines of the text. The text is run with a signal at the
 beginning of each part: once on arrays that count what is computed with them, and many times with a
-clock. So it is the program that is measured, and no model of it. This file does not know how the
-text is written, nor what it means.
+clock. So it is the program that is measured, and no model of it. Of the text, this file knows the
+blank lines, and that a part has its equations above it; not how it is written, nor what it means.
 
 What counts as a floating-point operation: a product of (m, k) and (k, n) is 2 m n k; a function of
 NumPy is one for each element that it gives or, as a sum does, goes over, be it an addition or a
@@ -32,7 +32,7 @@ LARGE = 384  # rows and columns of the matrices whose product is the limit
 PRODUCTS = (np.dot, np.matmul, np.einsum)
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """A part of a program, and what running it once takes.
 
@@ -281,7 +281,7 @@ def clock(program: Instrument, arrays: Sequence[Any]) -> int:
             program.run(arrays, buffers.start(), full.begin, watched(functions))
         whole, calls = full.seconds(), np.array(full.calls)
         inner = np.array(full.in_products) - shown * calls
-        shares.append(inner / (whole - (shown + besides) * calls))
+        shares.append(inner / np.maximum(whole - (shown + besides) * calls, 1e-9))
         if len(seconds) == 2:  # the first one made its arrays
             runs = max(runs, min(MOST, int(SECONDS / 2 / seconds[1].sum())))
     medians = np.median(seconds[1:], axis=0).tolist()
