@@ -203,7 +203,7 @@ def first(runs: int, limit: float, lengths: list[int]) -> None:
             until[T][name], compiling[T][name] = medians
     for title, found in (("until the first result", until), ("of compiling alone", compiling)):
         print(f"\nSeconds {title}, with those of a peer ÷ those of the program, median of {runs}")
-        show = table("", *names)
+        show = table("", *(f"{name:>17}" for name in names))
         for T, seconds in found.items():
             base = seconds.get(names[0], np.nan)
             cells = {name: f"{n / base:.2f}: {n:.2f} s" for name, n in seconds.items()}

@@ -4,6 +4,8 @@
     normal (one form for all spellings) → patterns (losses, sums of products) → schedule (what is a
     loop, and what is one operation over all steps) → memory (what is kept where) → source
 
+measure and report say what a program consists of, and where its time goes.
+
 What comes out for a recurrent network is backpropagation through time as people write it by hand;
 nothing in here knows of it.
 """
