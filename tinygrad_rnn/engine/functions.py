@@ -17,7 +17,7 @@ from .tensor import Tensor, as_array
 
 
 def add_n(terms: Sequence[Any]) -> Any:
-    """The sum of one or more terms of one shape, as one node."""
+    """The sum of one or more terms of one shape, as one node; a ValueError for other shapes."""
     terms = list(terms)
     shapes = {as_array(term).shape for term in terms}
     if len(shapes) != 1:

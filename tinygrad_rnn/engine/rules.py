@@ -242,7 +242,10 @@ def check_range(what: str, x: Any, size: int) -> Any:
 
 @primitive
 def one_hot(classes: Any, *, size: int, dtype: Any = np.float64) -> Any:
-    """Integers (…) in 0 … size−1 to (…, size): 1 at the class, 0 elsewhere."""
+    """Integers (…) in 0 … size−1 to (…, size): 1 at the class, 0 elsewhere.
+
+    An IndexError names an integer outside 0 … size−1, and its place.
+    """
     check_range("class", classes, size)
     return (classes[..., None] == np.arange(size)).astype(dtype)
 
