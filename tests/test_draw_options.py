@@ -338,6 +338,23 @@ def test_the_description_of_a_fold_says_what_the_square_is() -> None:
     assert "black square: 1 step later" in words
 
 
+def test_the_description_says_what_is_highlighted() -> None:
+    L = lecture(3)[0]
+    (W,) = named(L, "W")
+    way = next(way for way in tg.bptt.paths(L, W) if way.steps == [3, 2])
+    words = tg.draw(L, highlight=way).describe().splitlines()
+    scene = scene_of(L, highlight=way)
+    boxes = len(scene.boxes) - len(scene.pale.intersection(scene.boxes))
+    lines = len(scene.lines) - len(scene.pale.intersection(scene.lines))
+    assert f"Highlighted: {boxes} of the boxes, {lines} of the lines" in words[1]
+    assert sum(", highlighted" in line for line in words) == boxes
+    assert sum(line.count("highlighted)") for line in words) == lines
+    (state,) = (line for line in words if "state h₃" in line)
+    assert "step 3, highlighted  <-" in state
+    assert "highlighted" not in next(line for line in words if "state h₁" in line)
+    assert "highlighted" not in tg.draw(L).describe()
+
+
 def test_a_notebook_gets_the_picture_and_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = tg.draw(lecture(1))
     monkeypatch.setattr(Picture, "_repr_svg_", lambda self: "<svg/>")
