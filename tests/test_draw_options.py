@@ -93,6 +93,45 @@ def test_the_adjoints_go_back_along_what_carries_a_gradient() -> None:
     assert source.count("dir=back") == sum(line.adjoint for line in scene.lines)
 
 
+def starting_from(h_0: Any, T: int = 3) -> Any:
+    """A network without biases, whose output matrix only the last step uses."""
+    V, W, U = (tg.tensor(np.eye(2), requires_grad=True) for _ in range(3))
+    V.name, W.name, U.name = "V", "W", "U"
+    h = h_0
+    for _, x in tg.steps(np.ones((T, 1, 2))):
+        h = np.tanh(x @ V + h @ W)
+        y_hat = h @ U
+    return np.sum(y_hat)
+
+
+@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("detail", ["operations", "cells"])
+def test_a_gradient_goes_to_an_initial_state_that_wants_one_and_it_is_no_parameter(
+    detail: str, folded: bool, T: int
+) -> None:
+    h_0 = tg.tensor(np.ones((1, 2)), requires_grad=True, name="h_0")
+    scene = scene_of(starting_from(h_0, T), backward=True, detail=detail, folded=folded)
+    assert {box.name for box in scene.boxes if box.kind == "parameter"} == {"V", "W", "U"}
+    (box,) = (box for box in scene.boxes if box.kind == "initial")
+    assert box.label == "h₀"
+    (line,) = (line for line in scene.lines if line.source is box)
+    assert line.adjoint
+    assert line.kind == ("start" if folded and T > 1 else "initial")
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_an_initial_state_that_is_learnt_stands_in_its_place_also_in_cells(folded: bool) -> None:
+    h_0 = tg.Parameter(np.ones((1, 2)), name="h_0")
+    scene = scene_of(starting_from(h_0), backward=True, detail="cells", folded=folded)
+    box = find(scene, "h₀  1×2")
+    assert box.kind == "parameter"
+    (line,) = (line for line in scene.lines if line.source is box)
+    assert line.adjoint
+    assert line.target.label == ("1" if folded else "h₁")
+    assert all("h_0" not in word for line in scene.lines for word, _ in line.words)
+
+
 def test_no_gradient_passes_a_cut() -> None:
     scene = scene_of(LOOPS["truncated"](4), backward=True)
     time = [line for line in scene.lines if line.kind == "time"]

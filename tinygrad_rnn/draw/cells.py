@@ -60,7 +60,8 @@ def _labelled(reads: list[Read], adds: bool) -> list[Read]:
 
     What adds a term that is made of parameters alone, such as a penalty, meets them by themselves.
     """
-    weights = [r for r in reads if isinstance(r.source, Item) and r.source.parameter]
+    leaves = [r for r in reads if isinstance(r.source, Item) and r.source.parameter]
+    weights = [r for r in leaves if not r.source.begins]
     apart = [r for r in weights if adds and isinstance(r.slot, tuple)]
     parameters = [r for r in weights if r not in apart]
     values: dict[tuple[int, int | None, str], Read] = {}

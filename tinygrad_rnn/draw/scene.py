@@ -27,6 +27,7 @@ from .words import (
     operation_of,
     shape_of,
     subscript,
+    timeless,
     value_in_words,
     width_of,
 )
@@ -240,7 +241,7 @@ class _Composer:
         if self.options.backward:
             ways = _ways(self.lines)
             for line in self.lines:
-                line.adjoint = line.kind != "start" and not line.closed and _wants(line, ways)
+                line.adjoint = not line.closed and _wants(line, ways)
         scene.pale = self.pale()
         return scene
 
@@ -345,7 +346,7 @@ class _Composer:
         """h₀, by the name of the leaf or else of the state."""
         name = name or self.name_of_place.get(state, "")
         time = 0 if self.items.folded else self.items.loops.time(loop, 0)
-        return at_step(name.rstrip("0").removesuffix("_") or name, time) if name else ""
+        return at_step(timeless(name), time) if name else ""
 
     def operation(self, item: Item) -> tuple[Box, Box]:
         """The box that the inputs lead to, and the one that holds the value."""
