@@ -12,9 +12,12 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.draw import Picture
 from tinygrad_rnn.draw.annotate import annotate
 from tinygrad_rnn.draw.cells import contract
+from tinygrad_rnn.draw.curves import up_to
 from tinygrad_rnn.draw.dot import dot
 from tinygrad_rnn.draw.folded import of_fold
 from tinygrad_rnn.draw.grid import arrange
+from tinygrad_rnn.draw.labels import CUT
+from tinygrad_rnn.draw.labels import labels as labels_of
 from tinygrad_rnn.draw.options import check
 from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
@@ -93,6 +96,42 @@ def test_the_adjoints_go_back_along_what_carries_a_gradient() -> None:
     assert source.count("dir=back") == sum(line.adjoint for line in scene.lines)
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_in_cells_a_gradient_goes_to_every_parameter_on_a_line(folded: bool) -> None:
+    L = rnn(4, cut=2)
+    scene = scene_of(L, backward=True, detail="cells", folded=folded)
+    parameters = {box for box in scene.boxes if box.kind == "parameter"}
+    reached = [line for line in scene.lines if line.adjoint or line.learns]
+    assert {box for line in reached for box in line.written} == parameters
+    for line in scene.lines:
+        assert line.learns == (bool(line.written) and not line.adjoint)
+    short = {(line.source.label, line.target.label) for line in scene.lines if line.learns}
+    if folded:
+        assert short == {("xₜ", "hₜ")}
+    else:
+        assert short == {(f"x{t}", f"h{t}") for t in "₁₂₃₄"} | {("h₀", "h₁"), ("h₂", "h₃")}
+    words = tg.draw(L, backward=True, detail="cells", folded=folded).describe()
+    (W,) = (line for line in words.splitlines() if "parameter W" in line)
+    assert len(re.findall(r"n\d+", W.partition("; gradient <- ")[2])) == (1 if folded else 4)
+
+
+def test_the_way_back_to_a_parameter_ends_at_its_name_and_passes_no_cut() -> None:
+    scene = scene_of(rnn(4, cut=2), backward=True, detail="cells")
+    route(scene, arrange(scene))
+    found = [label for label in labels_of(scene.lines) if label.line and label.line.learns]
+    cuts = {label.line: label.x for label in found if label.text == CUT}
+    names = [label for label in found if label.text != CUT]
+    assert (len(names), len(cuts)) == (6, 1)
+    for label in names:
+        assert label.line is not None
+        way = up_to(label.line.back, label.x, label.y, label.width, 14.0)
+        gap = max(abs(way[0][0] - label.x) - label.width / 2, abs(way[0][1] - label.y) - 7.0)
+        assert 0 <= gap < 8
+        assert way[-1] == label.line.back[-1]
+        if label.line in cuts:
+            assert cuts[label.line] < label.x < min(x for x, _ in way)
+
+
 def starting_from(h_0: Any, T: int = 3) -> Any:
     """A network without biases, whose output matrix only the last step uses."""
     V, W, U = (tg.tensor(np.eye(2), requires_grad=True) for _ in range(3))
@@ -153,7 +192,7 @@ def test_the_way_back_runs_through_no_box(name: str, detail: str, turned: bool) 
         if turned:
             scene.turn()
         assert any(line.back for line in scene.lines)
-        assert all(bool(line.back) == line.adjoint for line in scene.lines)
+        assert all(bool(line.back) == (line.adjoint or line.learns) for line in scene.lines)
         assert faults(scene) == []
 
 

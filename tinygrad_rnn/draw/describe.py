@@ -21,8 +21,8 @@ def describe(scene: Scene, title: str | None = None) -> str:
     back: dict[Box, list[str]] = {}
     for line in scene.lines:
         into.setdefault(line.target, []).append(_from(line, number, strong(line, scene)))
-        if line.adjoint:
-            back.setdefault(line.source, []).append(number[line.target])
+        for box in [line.source] * line.adjoint + [*line.written] * (line.adjoint or line.learns):
+            back.setdefault(box, []).append(number[line.target])
     view = "the loop, folded" if scene.folded else "time runs on from column to column"
     head = f"{len(scene.boxes)} boxes and {len(scene.lines)} lines; {view}."
     words = [f"{title}: {head}" if title else head]
