@@ -18,6 +18,8 @@ from tinygrad_rnn.draw.folded import of_fold
 from tinygrad_rnn.draw.grid import arrange
 from tinygrad_rnn.draw.labels import CUT
 from tinygrad_rnn.draw.labels import labels as labels_of
+from tinygrad_rnn.draw.legend import LINES, MEANING, legend
+from tinygrad_rnn.draw.look import _LINES, _SHAPES
 from tinygrad_rnn.draw.options import check
 from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
@@ -25,7 +27,7 @@ from tinygrad_rnn.draw.scene import Scene, compose
 from tinygrad_rnn.engine.record import history
 from tinygrad_rnn.networks import NETWORKS
 
-from .test_draw_scene import faults, find, labels, lecture, placed
+from .test_draw_scene import faults, find, labels, lecture
 from .test_fold import LOOPS, with_backward
 
 rnn = NETWORKS["rnn"]
@@ -42,6 +44,12 @@ def scene_of(roots: Any, **given: Any) -> Scene:
     options = check(**DEFAULTS | given)
     items = of_fold(roots) if options.folded else of_recording(roots, None, 24)
     return compose(contract(items) if options.detail == "cells" else items, options)
+
+
+def placed(roots: Any, **given: Any) -> Scene:
+    scene = scene_of(roots, **given)
+    route(scene, arrange(scene))
+    return scene
 
 
 def named(root: tg.Tensor, name: str) -> list[Any]:
@@ -349,6 +357,53 @@ def test_the_legend_has_the_kinds_that_are_drawn() -> None:
     assert "one step later" in source
     assert "named value" in source
     assert "one step later" not in tg.draw(lecture(2), legend=True).source
+
+
+def test_every_kind_of_box_and_of_line_has_a_meaning() -> None:
+    assert {*MEANING, "delay", "gap"} == set(_SHAPES)
+    assert {*LINES, "initial"} == {*_LINES, "parameter"}
+
+
+def explained(scene: Scene) -> set[str]:
+    return {s.text or s.box.label for s in legend(scene) if s.text or s.box}  # type: ignore[union-attr]
+
+
+def test_the_legend_explains_what_occurs_and_nothing_else() -> None:
+    L = rnn(30, cut=2)
+    (W,) = named(L, "W")
+    scene = placed(L, backward=True, detail="cells", highlight=W)
+    drawn = next(line for line in scene.lines if line.source.nodes and line.target.nodes)
+    annotate(scene, {(drawn.source.nodes[0], drawn.target.nodes[0]): 1.0})
+    words = explained(scene)
+    assert words >= {
+        "… steps …: left out", "through time", "the gradient, the other way",
+        "pale: not highlighted", "//: cut, no gradient passes", "a value, read in its step",
+        "a name on a line: a parameter, used there", "a number on a line, and its width: how large",
+    }  # fmt: skip
+    assert not words & {"operation", "in the first step", "a use of a parameter"}
+    assert not any("backward pass" in word for word in words)
+    plain = explained(placed(rnn(3)))
+    assert plain == set(MEANING.values()) | {LINES[k] for k in ("plain", "parameter", "time")}
+    assert explained(placed(rnn(3), folded=True)) == plain | {"1", "one step later", LINES["start"]}
+
+
+def test_what_a_backward_pass_made_is_in_the_legend() -> None:
+    L = rnn(3)
+    (g,) = tg.grad(L, named(L, "W"), create_graph=True)
+    samples = legend(placed(g, folded=True))
+    purple = {sample.box.label for sample in samples if sample.box and sample.box.backward}
+    assert purple == {"result", "made by a backward pass"}
+
+
+def test_a_line_in_the_legend_is_drawn_beside_its_words() -> None:
+    source = tg.draw(rnn(2), legend=True, backward=True).source
+    lines = re.findall(r"(k\d+) -> \1 \[.*?pos=\"[es],([\d.-]+),([\d.-]+) ", source)
+    assert len(lines) == 4
+    for name, x, y in lines:
+        at = re.search(rf'\t{name} \[.*pos="([\d.-]+),([\d.-]+)!".*width="?([\d.]+)', source)
+        assert at is not None
+        assert float(y) == float(at[2])
+        assert float(x) <= float(at[1]) - float(at[3]) * 36  # where its words begin
     assert "named value" not in tg.draw(lecture(2)).source
 
 

@@ -56,6 +56,12 @@ def dot(scene: Scene, options: Options) -> str:
         graph.node(f"w{i}", **_note(note, theme, pale))
     for i, sample in enumerate(legend(scene) if options.legend else (), 1):
         graph.node(f"k{i}", **_sample(sample, theme))
+        shown = sample.line
+        if shown is not None and sample.adjoint:
+            back = of_adjoint(shown, theme, False)
+            graph.edge(f"k{i}", f"k{i}", dir="back", **back, pos=_backward(shown.path))
+        elif shown is not None:
+            graph.edge(f"k{i}", f"k{i}", **of_line(shown, theme, False), pos=_forward(shown.path))
     return str(graph.source)
 
 
@@ -84,7 +90,8 @@ def _sample(sample: Sample, theme: str) -> Attributes:
     box = sample.box
     if box is not None:
         return _node(box, theme, False)
-    return _note(Label(sample.text, "", sample.x, sample.y, True), theme, set())
+    x = sample.x + sample.indent / 2
+    return _note(Label(sample.text, "", x, sample.y, True), theme, set())
 
 
 def _note(note: Note | Label, theme: str, pale: set[Box | Line]) -> Attributes:
