@@ -58,6 +58,7 @@ def _joined(part: Read, read: Read) -> Read:
 def _labelled(reads: list[Read], adds: bool) -> list[Read]:
     """One read for each source and lag; parameters are labels of the value they meet.
 
+    What reads a value of its own step in another way at the ends of the loop still reads it there.
     What adds a term that is made of parameters alone, such as a penalty, meets them by themselves.
     """
     leaves = [r for r in reads if isinstance(r.source, Item) and r.source.parameter]
@@ -68,11 +69,12 @@ def _labelled(reads: list[Read], adds: bool) -> list[Read]:
     for read in reads:
         if read in weights:
             continue
-        key = (id(read.source), read.lag, read.note)
+        key = (id(read.source), read.lag, "" if read.lag == 0 else read.note)
         if key in values:
             before = values[key]
             labels = dict.fromkeys([*before.labels, *read.labels])
-            values[key] = replace(before, labels=tuple(labels))
+            note = read.note if read.note == before.note else ""
+            values[key] = replace(before, labels=tuple(labels), note=note)
         else:
             values[key] = read
     found = list(values.values())
