@@ -80,7 +80,7 @@ without a type is one of several kinds, which its description names. The
 
 
 class Name(NamedTuple):
-    """A public function, class or object, and what it is called."""
+    """A public function or class, and what it is called."""
 
     title: str
     object: Any
@@ -100,14 +100,12 @@ def modules() -> dict[str, types.ModuleType]:
     """The modules with public names, by how they are written: those that say which names these are,
     and those that are such a name."""
     found = {"tg": tg}
-    for prefix, module in found.copy().items():
-        waiting = [(prefix, module)]
-        while waiting:
-            path, module = waiting.pop(0)
-            for name in getattr(module, "__all__", ()):
-                if inspect.ismodule(getattr(module, name)):
-                    found[f"{path}.{name}"] = getattr(module, name)
-                    waiting.append((f"{path}.{name}", getattr(module, name)))
+    waiting = ["tg"]
+    for path in waiting:  # the list grows as we walk it
+        for name in getattr(found[path], "__all__", ()):
+            if inspect.ismodule(getattr(found[path], name)):
+                found[f"{path}.{name}"] = getattr(found[path], name)
+                waiting.append(f"{path}.{name}")
     for info in pkgutil.walk_packages(tg.__path__, "tinygrad_rnn."):
         if not info.name.endswith("__main__"):
             module = importlib.import_module(info.name)
@@ -126,15 +124,14 @@ def public() -> list[Name]:
                 continue
             title = f"{prefix}.{name}"
             if x not in found:
-                own = getattr(x, "__name__", name)
-                title = f"{prefix}.{own}" if hasattr(module, own) else title
                 found[x] = Name(title, x, [])
-            if f"{prefix}.{name}" != found[x].title and prefix == found[x].title.rpartition(".")[0]:
-                found[x].others.append(f"{prefix}.{name}")
+            elif found[x].title.rpartition(".")[0] == prefix:
+                found[x].others.append(title)
     waiting = list(found)
     for x in waiting:  # the list grows as we walk it
         for cls in results_of(x):
-            if not any(inspect.isclass(x) and issubclass(x, cls) for x in found):
+            # What a public class is a kind of is part of it: a Node is a Tensor.
+            if not any(inspect.isclass(known) and issubclass(known, cls) for known in found):
                 found[cls] = Name(cls.__name__, cls, [])
                 waiting.append(cls)
     return list(found.values())
