@@ -49,7 +49,8 @@ def kneser_ney_loss(train: Ids, text: Ids, n: int, K: int) -> float:
 
     λ makes it sum to one; the context of p_{m−1} lacks the oldest token; p_0 is 1/K. The counts of
     all orders m but the highest are of how many different tokens precede. The discount is
-    D = N_1 / (N_1 + 2 N_2), with N_r the number of m-grams that are counted r times, or ½ if N_1 = 0.
+    D = N_1 / (N_1 + 2 N_2), with N_r the number of m-grams that are counted r times; or ½, if N_1
+    is 0.
 
     train, text, K: as of `ngram_loss`.
     n: the highest order, 1 or more.
