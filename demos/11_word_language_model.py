@@ -137,7 +137,8 @@ def nearest(demo: Demo, corpus: text.Corpus, model: LanguageModel) -> None:
         (place,) = vocabulary.encode([word])
         if place in often:
             likest = often[np.argsort(-(columns[often] @ columns[place]))][1:6]
-            demo.say(f"{word}: {', '.join(vocabulary.look_up(likest))}")
+            words = ["⏎" if w == "\n" else w for w in vocabulary.look_up(likest)]
+            demo.say(f"{word}: {', '.join(words)}")
 
 
 def main() -> None:
