@@ -121,16 +121,24 @@ def written(demo: Demo, corpus: text.Corpus, model: LanguageModel) -> None:
 
 
 def nearest(demo: Demo, corpus: text.Corpus, model: LanguageModel) -> None:
-    """Whose embeddings have the least angle."""
-    demo.heading("Words whose embeddings have the smallest angles to that of a word")
-    E = model.embedding.E.numpy()[: corpus.vocabulary.unknown]
-    E /= np.linalg.norm(E, axis=1, keepdims=True)
-    for word in ("king", "said", "and", "three", "he", "is", "not", "in"):
-        (place,) = corpus.vocabulary.encode([word])
-        if place == corpus.vocabulary.unknown:
-            continue
-        near = np.argsort(-(E @ E[place]))[1:6]
-        demo.say(f"{word}: {', '.join(corpus.vocabulary.look_up(near))}")
+    """Which words are predicted by states of the same direction."""
+    least = 10 if demo.quick else 100
+    demo.heading(
+        f"Words that it expects in the same places: of those that are there {least} times or more, "
+        "the ones whose columns of U have the smallest angles to that of a word"
+    )
+    vocabulary = corpus.vocabulary
+    counts = np.bincount(corpus.train, minlength=len(vocabulary))
+    counts[vocabulary.unknown] = 0
+    often = np.nonzero(counts >= least)[0]
+    columns = model.output.U.numpy().T
+    columns /= np.linalg.norm(columns, axis=1, keepdims=True)
+    for word in ("king", "Moses", "said", "is", "three", "he", "day", "not", "in"):
+        (place,) = vocabulary.encode([word])
+        if place in often:
+            likest = often[np.argsort(-(columns[often] @ columns[place]))][1:6]
+            words = ["⏎" if w == "\n" else w for w in vocabulary.look_up(likest)]
+            demo.say(f"{word}: {', '.join(words)}")
 
 
 def main() -> None:

@@ -54,7 +54,6 @@ class Embedding(Module):
     """The rows of a table for integers: ids (…) in 0 … num_embeddings−1 to (…, embedding_dim).
 
     E: (num_embeddings, embedding_dim), starting from N(0, 1), as PyTorch's does.
-
     padding_idx: the id that fills up short sequences. Its vector is 0, and its row of E has no
     part in anything: the gradient there is 0.
     """
@@ -96,9 +95,8 @@ class Dropout(Module):
     """In training, each element of x becomes 0 with probability p, and the rest x / (1 − p).
 
     x: (…), of any shape. In use, after `eval()`, x stays as it is.
-
     over_time: x is (T, …), and what is dropped is dropped in all time steps: there is one mask for
-    x_t, instead of one for each t. Gal, Ghahramani 2016, arXiv 1512.05287, section 4.
+        x_t, instead of one for each t. Gal, Ghahramani 2016, arXiv 1512.05287, section 4.
     rng: where the masks come from. `tg.save` keeps its state.
 
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014, JMLR 15.

@@ -4,6 +4,8 @@
     normal (one form for all spellings) → patterns (losses, sums of products) → schedule (what is a
     loop, and what is one operation over all steps) → memory (what is kept where) → source
 
+measure and report say what a program consists of, and where its time goes.
+
 What comes out for a recurrent network is backpropagation through time as people write it by hand;
 nothing in here knows of it.
 """
@@ -22,6 +24,7 @@ from ..engine.record import recorder
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
 from .lengths import FEWEST, AnyLength, of_any_length, sequences
+from .report import report
 from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
@@ -97,6 +100,8 @@ class Program:
             return _without_history(self._f(*fill(args, given), **fill(kwargs, given)))
         arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
         arrays += [sample(rng) for rng, sample in derived.drawn]
+        if not derived.kinds:
+            derived.kinds = [(x.shape, x.dtype) for x in arrays]
         arrays += [x.array for x in derived.captured]
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
@@ -159,15 +164,13 @@ class Program:
             raise RuntimeError(f"no program was derived, and the function runs: {derived.why}")
         return derived.source
 
-    def report(self) -> str:
-        """What the program of the last call consists of, in a few lines."""
-        derived = self._called()
-        facts = dict(derived.facts)
-        if derived.run is not None:
-            facts["bytes of arrays kept between calls"] = derived.buffers.size
-        width = max(map(len, facts), default=0)
-        lines = [f"{name:<{width}}  {number:>12,}" for name, number in facts.items()]
-        return "\n".join([*lines, *([derived.why] if derived.why else [])])
+    def report(self, times: bool = False) -> str:
+        """What the program of the last call consists of, and what its parts compute, as a table.
+
+        times: also how long they take, next to what the matrix products of this machine allow. The
+        program is run for that, on other numbers of the same shapes: for a second, or a dozen runs.
+        """
+        return report(self._called(), times)
 
     def _called(self) -> Derived:
         if self._last is None:

@@ -65,6 +65,7 @@ class Derived:
 
     run: the function; None if there is no program, and `why` says why.
     any_length: whether its text is the same for sequences of any number of steps.
+    kinds: shape and dtype of the arguments, and of what is drawn at random.
     """
 
     run: Callable[..., Any] | None
@@ -80,6 +81,7 @@ class Derived:
     any_length: bool = False
     facts: dict[str, int] = field(default_factory=dict)
     buffers: Buffers = field(default_factory=Buffers)
+    kinds: list[tuple[tuple[int, ...], Any]] = field(default_factory=list)
 
     @classmethod
     def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
@@ -126,7 +128,7 @@ def _derived(trace: Trace, name: str, folded: bool, any_length: bool) -> Derived
     facts |= {
         "loops": sum(1 for unit in units if unit.direction),
         "operations in loops": sum(len(unit.values) for unit in units if unit.direction),
-        "operations over all steps at once": len(at_once_),
+        "whole-time operations": len(at_once_),
         "other operations": sum(1 for u in units if not u.direction) - len(at_once_),
     }
     constants = [value.constant for value in writer.constants]

@@ -47,7 +47,7 @@ class AnyLength:
             compare(self.derived, [x.array for x in [*inputs, *found.draws.tensors]], outputs)
         except Exception as error:  # in a text that is for more steps, or for fewer
             raise Unsupported(str(error)) from None
-        return dataclasses.replace(self.derived, drawn=found.draws.taken)
+        return dataclasses.replace(self.derived, drawn=found.draws.taken, kinds=[])
 
     def _outputs(self, found: Run) -> list[Any]:
         """What f returned, and the gradients that it left, as the program has them."""

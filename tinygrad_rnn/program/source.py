@@ -133,7 +133,7 @@ class Writer(Loops):
         }  # fmt: skip
         self.letter = {n: letter for letter, (n, _) in clear.items()}
         text = self._plain(text)
-        used = [x for x in ("T", "B", "D", "H", "K") if re.search(rf"\b{x}\b", text)]
+        used = [x for x in ("T", "B", "D", "H", "K") if re.search(rf"(?<![.\w]){x}\b", text)]
         lines: list[str] = []
         if "T" in used and "T" not in clear:
             lines.append(f"T = {self.T}")

@@ -92,7 +92,8 @@ def log_softmax(x, axis=-1):
     "logsumexp": '''
 def logsumexp(x, axis=None, keepdims=False):
     """log sum e^x along an axis."""
-    m = np.maximum(x.max(axis=axis, keepdims=True), np.finfo(x.dtype).min)
+    lowest = np.finfo(x.dtype).min
+    m = np.minimum(np.maximum(x.max(axis=axis, keepdims=True), lowest), -lowest)
     with np.errstate(divide="ignore"):
         y = m + np.log(np.exp(x - m).sum(axis=axis, keepdims=True))
     return y if keepdims else y.squeeze(axis)

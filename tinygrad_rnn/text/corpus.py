@@ -26,7 +26,11 @@ class TextError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as classes, in two parts. The vocabulary is that of the part to learn from."""
+    """A text as classes, in two parts.
+
+    vocabulary: that of the part to learn from.
+    train, held_out: the parts, one after the other in the text, an array of classes each.
+    """
 
     name: str
     vocabulary: Vocabulary
@@ -41,10 +45,14 @@ def split(
     least: int = 1,
     most: int | None = None,
 ) -> Corpus:
-    """Hold out the last tenth of a text. A `TextError` if it is too short, or one token only.
+    """A text in two parts, to learn from and to test on.
 
     tokens: a string, which is a sequence of characters, or a list of words.
-    least, most: of the vocabulary; see `Vocabulary`.
+    name: what messages call it.
+    held_out: the fraction that is held out, at the end of the text.
+    least, most: which tokens are in the vocabulary, as in `Vocabulary`.
+
+    A `TextError` if the text has fewer than 1,000 tokens, or one token only.
     """
     what = "characters" if isinstance(tokens, str) else "words"
     if len(tokens) < SHORTEST:

@@ -52,8 +52,7 @@ def distribution(
 
     temperature: 1 is the model's own distribution, less makes the likely likelier, 0 takes the
         likeliest.
-    top_k: only so many of the likeliest can be drawn. Fan, Lewis, Dauphin 2018, arXiv 1805.04833,
-        section 5.2.
+    top_k: only so many of the likeliest can be drawn. Fan, Lewis, Dauphin 2018, arXiv 1805.04833.
     top_p: only the likeliest can, as few as have this probability together. Holtzman et al. 2020,
         arXiv 1904.09751, section 3.1.
 
@@ -87,6 +86,10 @@ def draw_class(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> int:
-    """Draw a class from the `distribution` of logits (K,)."""
+    """Draw a class.
+
+    logits: (K,)
+    temperature, top_k, top_p: as for `distribution`.
+    """
     p = distribution(logits, temperature, top_k, top_p)
     return int(rng.choice(len(p), p=p))

@@ -1,16 +1,4 @@
-"""Yardsticks: exact n-gram models of a text, by counting. They know no gradient.
-
-Add-k smoothing, for n = 0, 1, 2, 3 (uniform, unigram, bigram, trigram):
-
-    p(c | context) = (count(context c) + k) / (count(context) + k K)      context: the n−1 before c
-
-Interpolated Kneser–Ney smoothing, the best that counting is known to do:
-
-    p_m(c | context) = max(count(context c) − D, 0) / count(context) + λ(context) p_{m−1}(c | …)
-
-where λ makes it sum to one, the context of p_{m−1} lacks the oldest token, p_0 is uniform, and the
-counts of all orders but the highest are of how many different tokens precede.
-"""
+"""Yardsticks: exact n-gram models of a text, by counting. They know no gradient."""
 
 from __future__ import annotations
 
@@ -25,14 +13,18 @@ CANDIDATES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 def ngram_loss(train: Ids, text: Ids, n: int, K: int, k: float) -> float:
     """The mean of −log p(c | context) over a text that follows the training text, in nats.
 
+        p(c | context) = (count(context c) + k) / (count(context) + k K)
+
     train, text: classes in 0 … K−1. The counts are those of `train`, which is n long or longer. All
-    of `text` is predicted; the context of its first tokens is the end of `train`.
+        of `text` is predicted; the context of its first tokens is the end of `train`.
+    n: the context is the n−1 tokens before c; n = 0 gives each token 1/K.
     """
     return _losses(train, text, n, K, (k,))[0]
 
 
 def best_k(train: Ids, n: int, K: int) -> float:
-    """The k of `CANDIDATES` with which the last tenth of a text is predicted best from the rest."""
+    """The k, between 0.001 and 1, with which the last tenth of a text is predicted best from the
+    rest; see `ngram_loss`."""
     if n == 0:
         return CANDIDATES[0]
     cut = len(train) * 9 // 10
@@ -51,10 +43,17 @@ def _losses(train: Ids, text: Ids, n: int, K: int, ks: tuple[float, ...]) -> lis
 
 
 def kneser_ney_loss(train: Ids, text: Ids, n: int, K: int) -> float:
-    """The mean of −log p(c | context) of the interpolated Kneser–Ney model, as `ngram_loss`.
+    """The mean of −log p(c | context) by interpolated Kneser–Ney smoothing, the best of counting.
 
-    n: the highest order, 1 or more. The discount of each order is D = N_1 / (N_1 + 2 N_2), with N_r
-    the number of n-grams that are counted r times; ½ where there is none counted once.
+        p_m(c | context) = max(count(context c) − D, 0) / count(context) + λ(context) p_{m−1}(c | …)
+
+    λ makes it sum to one; the context of p_{m−1} lacks the oldest token; p_0 is 1/K. The counts of
+    all orders m but the highest are of how many different tokens precede. The discount is
+    D = N_1 / (N_1 + 2 N_2), with N_r the number of m-grams that are counted r times; or ½, if N_1
+    is 0.
+
+    train, text, K: as of `ngram_loss`.
+    n: the highest order, 1 or more.
 
     Kneser, Ney 1995, ICASSP; interpolated: Chen, Goodman 1999, Computer Speech and Language 13,
     section 2.7.
