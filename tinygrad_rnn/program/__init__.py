@@ -29,7 +29,7 @@ from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
 
-MOST = 64  # recordings that are kept
+MOST = 256  # kinds of arguments that are remembered
 ATTEMPTS = 2  # a number in the function may be that of the steps by chance, in one of them
 
 
@@ -76,7 +76,7 @@ class Program:
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if recorder.whole is not None or recorder.tracing:  # it is part of another recording
+        if recorder.draws is not None or recorder.tracing:  # part of what another one records
             return self._f(*args, **kwargs)
         given: list[Any] = []
         key: list[Any] = [recorder.enabled]
@@ -129,8 +129,9 @@ class Program:
                 derived = derive(trace(self._f, args, kwargs, given), name)
             except Unsupported as why:
                 derived = Derived.nothing(self._f, str(why))
-        if len(self._derived) >= MOST:
-            self._derived.clear()
+        for remembered in (self._derived, self._any_length):
+            if len(remembered) >= MOST:
+                remembered.clear()
         self._derived[key] = derived
         return derived
 
