@@ -146,11 +146,11 @@ _TOKEN = re.compile(
 def tokenize(sentence: str) -> list[str]:
     """A sentence as words, cut as the English treebanks of Universal Dependencies have them.
 
-    - Punctuation is a word of its own. Dots in a row are one word, and so are dashes, ! and ?.
-      Abbreviations (Mr., U.S.), numbers (1,000 9:30) and addresses keep what they have inside.
-    - n't, 's, 'm, 'd, 're, 've and 'll are words of their own, and so are the parts of cannot,
-      gonna, wanna and gotta.
-    - So are the parts of what has a hyphen, except behind prefixes (e-mail, non-smoker).
+    Punctuation is a word of its own. Dots in a row are one word, and so are dashes, ! and ?.
+    Abbreviations (Mr., U.S.), numbers (1,000 9:30) and addresses keep what they have inside.
+
+    n't, 's, 'm, 'd, 're, 've and 'll are words of their own, and so are the parts of cannot, gonna,
+    wanna and gotta; and those of what has a hyphen, except behind prefixes (e-mail, non-smoker).
 
     It knows no more than these rules. Words that are apart already stay as they are.
 
