@@ -597,8 +597,8 @@ def test_the_printed_program_is_one_for_all_lengths(capsys):
     assert len(texts) == 1
     text = of["12"]
     assert text.startswith("import numpy as np\n")
-    assert text.count("for t in") == 2
-    assert "    for t in range(T, 0, -1):\n" in text
+    assert text.count("\n    for ") == 2
+    assert "    for t, da_t, slope_t in zip(range(T, 0, -1), da[::-1], slope[::-1]):\n" in text
     assert printed_program(capsys)[0] == printed_program(capsys, "rnn")[0] == text
 
 

@@ -175,29 +175,20 @@ class Memory:
                     free.setdefault(buffer.kind, []).append(buffer)
 
     def _rows(self, value: Value) -> tuple[int, int] | None:
-        """The rows of a new array: where a loop goes through it, row t is step t."""
+        """The rows of a new array: its steps, and those of the sequence that takes its place."""
         if value.steps is None or self.scratch(value):
             return None
-        if value in self.results or self._in_a_loop(value):
-            return self.rows
-        return min(value.steps), max(value.steps)
-
-    def _in_a_loop(self, value: Value) -> bool:
-        """Whether a loop reads or makes a value, or what is made in its place."""
+        steps = value.steps
         for _ in range(20):
-            if self.units[self.unit_of[value]].direction or value in self.ends_in:
-                return True
-            if any(
-                at < len(self.units) and self.units[at].direction for at, *_ in self.uses[value]
-            ):
-                return True
+            if value in self.ends_in:
+                steps = steps | (self.ends_in[value].steps or frozenset())
             readers = [r for r, _ in self.read_by[value] if r is not None]
             if len(readers) != 1 or readers[0].op not in INTO or readers[0] not in self.unit_of:
-                return False
+                break
             value = readers[0]
             if self.inline(value):
-                return False
-        return False
+                break
+        return min(steps), max(steps)
 
     def _pack(self, value: Value) -> bool:
         """Whether an expression over all steps is kept as it is: its first row is the first step.
