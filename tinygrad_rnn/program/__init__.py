@@ -78,8 +78,9 @@ class Program:
             args = self._places(len(args))
         of_call = tuple(key)
         derived = self._derived.get(of_call)
-        if any(isinstance(x, Tensor) and x.primitive and x.requires_grad for x in given):
-            return self._f(*fill(args, given), **fill(kwargs, given))  # a part of a larger graph
+        for x in given:
+            if isinstance(x, Tensor) and x.primitive and x.requires_grad:  # part of a larger graph
+                return self._f(*fill(args, given), **fill(kwargs, given))
         if derived is None or not derived.outside.unchanged():
             derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
