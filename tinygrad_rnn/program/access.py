@@ -114,7 +114,10 @@ class Access:
             array, place = self.memory.part_of[value]
             index = ", ".join(map(index_text, place))
             row = self._access(array, where)
-            return Operand(f"{row.text}[{index}]", value.shape, value.dtype)
+            every = ":, " if stepped else ""
+            return Operand(
+                f"{row.text}[{every}{index}]", value.shape, value.dtype, stepped, row.rows
+            )
         if value in self.memory.packed:
             assert value.steps is not None
             assert where is not None

@@ -71,6 +71,8 @@ class Memory:
         self.ends_in = dict(self._continued())
         self.goes_on = {reader: value for value, reader in self.ends_in.items()}
         self.part_of = dict(self._parts())
+        for part, (whole, index) in self.part_of.items():
+            self.uses[whole] += [use for use in self._uses_of_part(part, whole, index)]
         self._plan()
 
     def inline(self, value: Value) -> bool:
@@ -216,9 +218,12 @@ class Memory:
         here, place = self.unit_of[value], self.place[value]
         if value in self.goes_on:
             return self.goes_on[value]
-        if value.op not in ELEMENTWISE and value.op != "class_slope":
+        if value.op not in ELEMENTWISE and value.op not in ("class_slope", "tile"):
             return None
         reads = value.reads
+        if value.op == "tile":  # an array that has some of its parts, at their place
+            parts = [self.part_of[r.source][0] for r in reads if r.source in self.part_of]
+            reads = [Read(x, 1, 0) for x in dict.fromkeys(parts) if x is not value]
         if value.op == SUM:  # those that are there in all steps
             reads = [r for r in reads if r.steps == value.steps] if value.steps else reads
         elif value.op == "class_slope":
@@ -266,9 +271,23 @@ class Memory:
                     continue
                 for read, index in zip(whole.reads, whole.attributes["indices"], strict=True):
                     part = read.source
-                    here = part in unit.values and len(self.read_by[part]) == 1 and read.aligned
-                    if here and part.op in UFUNCS and part.steps == whole.steps:
+                    here = part in unit.values and part.steps == whole.steps and read.aligned
+                    others = [r for r, _ in self.read_by[part] if r is not whole]
+                    later = all(
+                        r is not None and r.op == "tile" and r not in unit.values for r in others
+                    )
+                    if here and later and part.op in UFUNCS:
                         yield part, (whole, index)
+
+    def _uses_of_part(
+        self, part: Value, whole: Value, index: Any
+    ) -> Iterator[tuple[int, int, bool, bool]]:
+        """The uses of a part beside its array: in another array, at the same place or elsewhere."""
+        for reader, read in self.read_by[part]:
+            if reader is None or reader is whole:
+                continue
+            same = read.aligned and index == reader.attributes["indices"][reader.reads.index(read)]
+            yield self.unit_of[reader], self.place[reader], same, same
 
     def _continued(self) -> Iterator[tuple[Value, Value]]:
         """Values that only one reads, which goes on from there: h, which is h after h_0."""

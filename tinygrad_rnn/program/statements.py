@@ -38,9 +38,11 @@ class Statements(Access):
             shape = shape_text(value.shape)
             lines.append((None, f"{out} = np.empty({shape}, {dtype_text(value.dtype)})"))
         if value.op == "tile":
+            kept = self.memory.in_place.get(value)
             for index, x, read in zip(value.attributes["indices"], xs, value.reads, strict=True):
-                if read.source in self.memory.part_of:
-                    continue
+                array, place = self.memory.part_of.get(read.source, (None, None))
+                if array is value or (array is kept and kept is not None and place == index):
+                    continue  # it is there
                 parts = ", ".join(map(index_text, index))
                 lines.append((None, f"{out}[{':, ' if whole else ''}{parts}] = {x.text}"))
             return lines
