@@ -11,8 +11,9 @@ from .formulas import Formulas
 from .phrases import Phrases
 from .schedule import Unit
 from .statements import Lines
-from .text import dtype_text, size_text
+from .text import Operand, dtype_text, size_text
 from .trace import Unsupported
+from .views import view
 
 WORDS = {0: "t", -1: "before", 1: "after"}
 ROW = re.compile(r"(?<![\w.])(\w+)\[t( [+-] \d+)?\]")
@@ -36,8 +37,9 @@ class Loops(Phrases):
         for value in values:
             before += self._rename(value)
             if value in self.memory.goes_on:
-                before += self._beginning(value)
+                before += [*self._beginning(value), *self._named_parts(value)]
                 continue
+            before += self._named_parts(value)
             lines += [
                 (value.steps if when is None else when, text)
                 for when, text in self._statement(value, Where(True))
@@ -72,6 +74,8 @@ class Loops(Phrases):
         """
         kept = {self._shown[b]: b.rows for b in self.memory.buffer.values()
                 if b in self._shown and b.rows is not None and b.shape}  # fmt: skip
+        kept |= {self._name(part): b.rows for part, whole in self.parts.items()
+                 if (b := self.memory.buffer[whole]) in self._shown and b.rows}  # fmt: skip
         latest = {self._name(v): self._shown.get(b, "") for v, b in self.memory.buffer.items()}
         taken = set(self.names.values())
 
@@ -139,6 +143,14 @@ class Loops(Phrases):
         if not lo <= steps[0] + shift <= steps[-1] + shift <= hi:
             return None
         return self._rows(Where(False, sign, offset, steps[0], steps[-1]), -lo, hi - lo + 1)
+
+    def _named_parts(self, value: Value) -> list[str]:
+        """The lines that give names to parts of an array."""
+        buffer = self.memory.buffer.get(value)
+        whole = buffer is not None and buffer.rows is not None
+        array = Operand(self.names.get(value, ""), value.shape, value.dtype, whole)
+        return [f"{self._name(part)} = {view(part, array, whole)}"
+                for part, of in self.parts.items() if of is value]  # fmt: skip
 
     def _beginning(self, value: Value) -> list[str]:
         """What a sequence has before its first step, or after its last."""

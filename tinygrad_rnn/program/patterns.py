@@ -332,7 +332,7 @@ def _neighbours(roots: Roots) -> None:
             parts = []
             for source, sign, offset in terms:
                 part = Value("getitem", steps, shape, like.dtype, [Read(source, sign, offset)])
-                part.attributes = {"index": (*front, slice(lo, hi))}
+                part.attributes = {"index": (*front, slice(lo or None, hi))}
                 parts.append(_aligned(part, part))
             joined = parts[0].source
             if len(parts) > 1:
@@ -341,7 +341,7 @@ def _neighbours(roots: Roots) -> None:
             gates.name = "gates"
             for start, stop, value in run:
                 view = _made("getitem", value, value.shape, gates)
-                view.attributes = {"index": (*front, slice(start - lo, stop - lo))}
+                view.attributes = {"index": (*front, slice(start - lo or None, stop - lo))}
                 instead[value] = _instead(value, view)
     substitute(roots, instead)
 

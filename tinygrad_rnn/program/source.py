@@ -81,6 +81,7 @@ class Writer(Loops):
             if value.steps is not None:
                 where = Where(False, 1, 0, min(value.steps), max(value.steps))
             lines += [text for _, text in self._statement(value, where)]
+            lines += self._named_parts(value)
             silent = value.about == "" or value.name in ("e", "s") or value in self.memory.goes_on
             if value not in self.said and self._begins_a_loop(value):
                 if earlier is not None:
