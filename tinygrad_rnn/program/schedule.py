@@ -193,6 +193,7 @@ def split_products(roots: Roots) -> None:
         for read in factors[-2::-1]:
             whole = Value("multiply", value.steps, value.shape, value.dtype, [product, read])
             product = Read(whole, 1, 0, value.steps)
+        product.source.name = "slope"
         value.reads = [inner[0], product]
 
 
