@@ -470,6 +470,27 @@ def test_a_logarithm_of_sigmoid_is_exact_in_the_tail() -> None:
     agree(f, (np.ones((3, 2)),), [W])
 
 
+def test_a_name_with_the_step_in_it_is_not_given_another() -> None:
+    W, U = (tg.Parameter(np.eye(3), name=name) for name in "WU")
+
+    def step(x, y, h):  # type: ignore[no-untyped-def]
+        L = 0
+        h_t = h
+        for _, x_t, y_t in tg.steps(x, y):
+            h_t = np.tanh(x_t + h_t @ W)
+            L_t = tg.cross_entropy(h_t @ U, y_t)
+            L = L + L_t
+        L.backward()
+        return L
+
+    args = np.ones((6, 2, 3)), np.ones((6, 2), int), np.zeros((2, 3))
+    text = agree(step, args, [W, U]).source
+    assert "# h_t = tanh(" in text
+    assert "    h[0] = h0\n" in text
+    assert "# L = Σ_t L_t\n    L = L_t.sum(axis=0)\n" in text  # L is another one
+    assert "_t_" not in text
+
+
 LECTURE = '''\
 import numpy as np
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .equations import SUM, Read, Value
+from .names import at_step
 from .rewriting import moves_with_step, uniform
 from .text import size_text
 
@@ -35,7 +36,7 @@ class Formulas:
     def left(self, value: Value) -> str:
         """The value itself: h_t."""
         name = self.name_of(value) or "…"
-        return name if value.steps is None else f"{name}_t"
+        return name if value.steps is None else at_step(name)
 
     def _read(self, read: Read, shift: int, deep: int) -> tuple[str, int]:
         """An argument as text, and how tightly it binds: 0 a sum, 1 a product, 2 an atom."""
@@ -51,11 +52,11 @@ class Formulas:
         if number is not None:
             return f"{number:.6g}" if not isinstance(number, bool) else str(number), 2
         if value.op == "getitem" and value.reads[0].source.op == "input" and value.name:
-            return f"{value.name}_{_subscript(read, shift)}", 2
+            return at_step(value.name, _subscript(read, shift)), 2
         if name is not None:
             if value.steps is None:
                 return name, 2
-            return f"{name}_{_subscript(read, shift)}", 2
+            return at_step(name, _subscript(read, shift)), 2
         if deep == 0 or value.leaf:
             return "…", 2
         return self._made(value, shift, deep - 1)

@@ -8,6 +8,7 @@ import textwrap
 from .access import Where
 from .equations import Value
 from .formulas import Formulas
+from .names import at_step
 from .phrases import Phrases
 from .schedule import Unit
 from .statements import Lines
@@ -83,7 +84,7 @@ class Loops(Phrases):
             """An array and whose step of it is meant: 0 of this one, −1 of the one before."""
             name = latest.get(match[1], match[1])
             shift = int((match[2] or "0").replace(" ", "")) + kept.get(name, (0, 0))[0]
-            free = shift in WORDS and f"{name}_{WORDS[shift]}" not in taken
+            free = shift in WORDS and at_step(name, WORDS[shift]) not in taken
             return (name, shift) if name in kept and free else None
 
         first = steps[0] if forward else steps[-1]
@@ -100,17 +101,17 @@ class Loops(Phrases):
         def run_over(name: str, shift: int) -> bool:
             rows = self._rows_of(kept[name], shift, forward, steps)
             if rows is not None:
-                local[name, shift] = f"{name}_{WORDS[shift]}"
+                local[name, shift] = at_step(name, WORDS[shift])
                 over[local[name, shift]] = f"{name}[{rows}]" if rows else name
             return rows is not None
 
-        for (name, shift), at_first in read.items():
+        for (name, shift), at_first in sorted(read.items(), key=lambda found: found[0][1] != 0):
             lo, hi = kept[name]
             starts = lo <= first + back <= hi
             if shift != back or (at_first and not (starts and (name, 0) in read)):
                 run_over(name, shift)
-            elif (name, 0) in local or (f"{name}_t" not in taken and run_over(name, 0)):
-                before = local[name, shift] = f"{name}_{WORDS[shift]}"
+            elif (name, 0) in local or (at_step(name) not in taken and run_over(name, 0)):
+                before = local[name, shift] = at_step(name, WORDS[shift])
                 carry.append((None, f"{before} = {local[name, 0]}"))
                 if at_first:
                     self.body.append(f"{before} = {name}[{self._number(first + back - lo)}]")

@@ -7,6 +7,7 @@ from typing import Any
 
 from .access import Access, Where
 from .equations import SUM, Read, Value
+from .names import at_step
 from .operations import UFUNCS, expression, lifted
 from .text import Operand, dtype_text, index_text, rows, shape_text, size_text
 from .trace import Unsupported
@@ -193,8 +194,8 @@ class Statements(Access):
         if old is None or old == name:
             return []
         self._shown[buffer] = name
-        step = "" if value.steps is None else "_t"
-        return [f"{name} = {old}  # {name}{step} takes the place of {old}{step}"]
+        new, before = (n if value.steps is None else at_step(n) for n in (name, old))
+        return [f"{name} = {old}  # {new} takes the place of {before}"]
 
     def _count(self, x: Operand, keep: int) -> str:
         """How many rows an array has, all axes but the last `keep` taken together."""
