@@ -90,15 +90,16 @@ class Program:
         arrays += [x.array for x in derived.captured]
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
+        results = [r if type(r) is np.ndarray else np.asarray(r) for r in results]
         for gradient in derived.gradients:
             at = gradient.argument
             leaf: Any = gradient.tensor if at is None else given[at]
             if gradient.output is None:
                 leaf.grad = None
                 continue
-            g = from_array(_plain(results[gradient.output]))
+            g = from_array(results[gradient.output])
             leaf.grad = g if leaf.grad is None or not gradient.added else leaf.grad + g
-        return fill(derived.result, [from_array(_plain(r)) for r in results[: derived.returned]])
+        return fill(derived.result, [from_array(r) for r in results[: derived.returned]])
 
     @staticmethod
     @functools.cache
@@ -160,7 +161,3 @@ def _add_to_key(x: Any, key: list[Any]) -> None:
 
 def _array(x: Any) -> npt.NDArray[Any]:
     return x.array if isinstance(x, Tensor) else np.asarray(x)
-
-
-def _plain(x: Any) -> npt.NDArray[Any]:
-    return x if type(x) is np.ndarray else np.asarray(x)

@@ -222,8 +222,8 @@ class Access:
             for value, after in reversed(list(pairwise(buffer.values))):
                 near = self._unit(value).direction == 0 == self._unit(after).direction
                 same = near or self._unit(value) is self._unit(after) or after.op == SUM
-                before = buffer.values[: buffer.values.index(value)]
-                first = not any(v in self.names for v in before)
+                earlier = buffer.values[: buffer.values.index(value)]
+                first = not any(v in self.names for v in earlier)
                 if after in self.names and same and first:
                     self.names.setdefault(value, self.names[after])
         for value in values:

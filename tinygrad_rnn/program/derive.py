@@ -6,6 +6,8 @@ in NumPy's words, there is none, and the function itself runs. Never is there a 
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,8 +109,6 @@ def _derived(trace: Trace, name: str, folded: bool) -> Derived:
         roots = builder.unrolled(trace.outputs)
     writer, units = _written(roots, trace, name)
     source = writer.source()
-    space: dict[str, Any] = {}
-    exec(compile(source, f"<derived program of {name}>", "exec"), space)
     at_once_ = [u for u in units if not u.direction and u.values[0].steps is not None]
     facts |= {
         "loops": sum(1 for unit in units if unit.direction),
@@ -120,9 +120,28 @@ def _derived(trace: Trace, name: str, folded: bool) -> Derived:
     for value in readers(roots):  # equations go in circles, and hold arrays of the recording
         value.reads, value.adjoint, value.example = [], None, None
     return Derived(
-        space[name], source, "", trace.captured, constants,
+        executed(source, name), source, "", trace.captured, constants,
         trace.gradients, trace.result, trace.returned, trace.outside, facts,
     )  # fmt: skip
+
+
+class _LookedUp(ast.NodeTransformer):
+    """np.dot as one name: to find it in the module takes 30 ns, as long as a row of an array."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Name) and node.value.id == "np":
+            return ast.copy_location(ast.Name(f"np.{node.attr}", ast.Load()), node)
+        return node
+
+
+def executed(source: str, name: str) -> Callable[..., Any]:
+    """The function in a program's text, with what it needs of NumPy looked up once."""
+    space = {f"np.{key}": getattr(np, key) for key in re.findall(r"(?<![\w.])np[.](\w+)", source)}
+    tree = _LookedUp().visit(ast.parse(source))
+    exec(compile(tree, f"<derived program of {name}>", "exec"), space)
+    function: Callable[..., Any] = space[name]
+    return function
 
 
 def check(derived: Derived, trace: Trace) -> None:

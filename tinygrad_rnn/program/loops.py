@@ -123,10 +123,10 @@ class Loops(Phrases):
         fresh: Lines = []
         for when, text in lines:
             target, sign, rest = text.partition(" = ")
-            whole = ROW.fullmatch(target) if sign else None
-            filled = "[...]" if whole and named(whole) != target else ""
-            fresh.append((when, ROW.sub(named, f"{target}{sign}{rest}") if not filled else
-                          f"{named(whole)}[...] = {ROW.sub(named, rest)}"))
+            row_of = ROW.fullmatch(target) if sign else None
+            if row_of and named(row_of) != target:  # it is filled, and not made
+                target = f"{named(row_of)}[...]"
+            fresh.append((when, ROW.sub(named, f"{target}{sign}{rest}")))
         shown = [text for _, text in fresh]
         shown += [self._condition(when, steps) for when, _ in fresh]
         if not over or any(re.search(r"\bt\b", text) for text in shown):

@@ -72,7 +72,7 @@ class Memory:
         self.goes_on = {reader: value for value, reader in self.ends_in.items()}
         self.part_of = dict(self._parts())
         for part, (whole, index) in self.part_of.items():
-            self.uses[whole] += [use for use in self._uses_of_part(part, whole, index)]
+            self.uses[whole] += self._uses_of_part(part, whole, index)
         self._plan()
 
     def inline(self, value: Value) -> bool:

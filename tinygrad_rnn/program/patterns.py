@@ -19,7 +19,6 @@ values of a few more operations, which only source.py knows how to write:
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np

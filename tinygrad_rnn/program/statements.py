@@ -48,7 +48,10 @@ class Statements(Access):
                 lines.append((None, f"{out}[{':, ' if whole else ''}{parts}] = {x.text}"))
             return lines
         if value.op in ("swapaxes", "transpose"):
-            return [*lines, (None, f"{out} = np.ascontiguousarray({expression(value, xs, whole)})")]
+            text = expression(value, xs, whole)
+            if self._for_several_rows(value):
+                text = f"np.ascontiguousarray({text})"
+            return [*lines, (None, f"{out} = {text}")]
         special = self.special(value, xs, out, whole)
         if special is not None:
             return lines + [(None, line) for line in special]
@@ -60,6 +63,14 @@ class Statements(Access):
             if text:
                 return [*lines, (None, text)]
         return [*lines, (None, self._assigned(value, out, expression(value, xs, whole), where))]
+
+    def _for_several_rows(self, value: Value) -> bool:
+        """Whether a matrix is multiplied with more than a row at a time: then its order matters."""
+        return not all(
+            reader is not None and reader.op == "matmul" and reader.reads[1] is read
+            and reader.reads[0].source.shape[:-1] in ((), (1,))
+            for reader, read in self.memory.read_by[value]
+        )  # fmt: skip
 
     def _ufunc_into(self, value: Value, xs: list[Operand], out: str) -> str:
         kept = self.memory.in_place.get(value)
