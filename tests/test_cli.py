@@ -602,6 +602,15 @@ def test_the_printed_program_is_one_for_all_lengths(capsys):
     assert printed_program(capsys)[0] == printed_program(capsys, "rnn")[0] == text
 
 
+def test_the_program_of_a_gru_is_what_a_specialist_writes(capsys):
+    text, _ = printed_program(capsys, "gru")
+    forwards, backwards = (part.partition("\n\n")[0] for part in text.split("    for ")[1:])
+    assert (forwards.count("np."), backwards.count("np.")) == (9, 4)
+    assert "# slope4_t = (h_{t-1} − n_t) · z_t · (1 − z_t) " in text
+    assert "    z = gates[:, :, 5:10]\n" in text
+    assert "    dv = dw  # dv_t takes the place of dw_t\n    dv[:, :, 10:] = da\n" in text
+
+
 def test_a_printed_program_is_pasted_into_a_file(tmp_path):
     command = [sys.executable, "-m", "tinygrad_rnn", "derive", "gru"]
     utf8 = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"}

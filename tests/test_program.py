@@ -470,6 +470,28 @@ def test_a_logarithm_of_sigmoid_is_exact_in_the_tail() -> None:
     agree(f, (np.ones((3, 2)),), [W])
 
 
+def test_parts_that_change_places_between_two_arrays() -> None:
+    rng = np.random.default_rng(0)
+    V, W = (
+        tg.Parameter(rng.standard_normal((n, 8)), name=name) for name, n in (("V", 3), ("W", 4))
+    )
+
+    def step(x, h):  # type: ignore[no-untyped-def]
+        L = 0
+        for _, x_t in tg.steps(x):
+            v = x_t @ V
+            w = h @ W
+            a = v[:, :4] + w[:, 4:]
+            g = v[:, 4:] + w[:, :4]
+            h = np.tanh(a) * tg.sigmoid(g)
+            L = L + (h * h).sum()
+        L.backward()
+        return L
+
+    text = agree(step, (rng.standard_normal((6, 2, 3)), np.zeros((2, 4))), [V, W]).source
+    assert "    dv[:, :, :4] = dw[:, :, 4:]\n    dv[:, :, 4:] = dw[:, :, :4]\n" in text
+
+
 def test_a_name_with_the_step_in_it_is_not_given_another() -> None:
     W, U = (tg.Parameter(np.eye(3), name=name) for name in "WU")
 
