@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 import tinygrad_rnn as tg
 from tinygrad_rnn.draw import Picture
 from tinygrad_rnn.engine.record import history
@@ -27,10 +29,19 @@ def parameters(L: tg.Tensor) -> dict[str, tg.Parameter]:
 
 
 def gradients() -> Picture:
-    """Two steps, and the recorded backward pass."""
-    L = rnn(2)
-    weights = [parameters(L)[name] for name in ("V", "W", "U")]
-    return tg.draw([L, *tg.grad(L, weights, create_graph=True)])
+    """dL/dW and all that it is computed from, as its loop. Squares, whose slopes are short."""
+    V = tg.Parameter(np.ones((8, 16)))
+    W = tg.Parameter(np.ones((16, 16)))
+    U = tg.Parameter(np.ones((16, 8)))
+    x = tg.tensor(np.ones((4, 1, 8)))
+    y = tg.tensor(np.ones((4, 1, 8)))
+    h, losses = tg.tensor(np.zeros((1, 16))), []
+    for _, x_t, y_t in tg.steps(x, y):
+        h = np.tanh(x_t @ V + h @ W)
+        y_hat = h @ U
+        losses.append(np.sum(np.square(y_hat - y_t)))
+    (dW,) = tg.grad(tg.add_n(losses), W, create_graph=True)
+    return tg.draw(dW, folded=True, detail="cells")
 
 
 def path() -> Picture:

@@ -11,6 +11,7 @@ import doctest
 import importlib
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -167,13 +168,20 @@ def dead(path: Path, target: str) -> bool:
 
 
 def anchors(path: Path) -> list[str]:
-    headings = re.findall(r"^#+ +(.+)$", path.read_text("utf-8"), re.MULTILINE)
-    return [
-        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
-    ]
+    """What leads to the headings of a page; those with the same letters are numbered."""
+    count: Counter[str] = Counter()
+    found = []
+    for heading in re.findall(r"^#+ +(.+)$", path.read_text("utf-8"), re.MULTILINE):
+        anchor = re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
+        found.append(f"{anchor}-{count[anchor]}" if count[anchor] else anchor)
+        count[anchor] += 1
+    return found
 
 
-@pytest.mark.parametrize("path", [*sorted(ROOT.glob("*.md")), *CHAPTERS], ids=name)
+LINKING = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("path", LINKING, ids=name)
 def test_the_links_of_a_page_lead_somewhere(path: Path) -> None:
     assert dead_links(path) == []
 

@@ -115,6 +115,15 @@ def test_a_state_that_reads_nothing_but_itself_is_a_loop_too() -> None:
     assert faults(scene) == []
 
 
+def test_in_cells_the_ends_of_a_loop_have_no_line_of_their_own() -> None:
+    (L,) = lecture(4)
+    W = next(x for x in history(L) if getattr(x, "name", None) == "W")
+    scene = scene_of([L, *tg.grad(L, W, create_graph=True)], folded=True, cells=True)
+    ways = [line for line in scene.lines
+            if (line.source.label, line.target.label) == ("dL/dŷₜ", "dL/dhₜ")]  # fmt: skip
+    assert [line.words[0][0] for line in ways] == ["U"]  # h_T is read once, the others twice
+
+
 def test_one_loop_stands_inside_the_other() -> None:
     scene = scene_of(LOOPS["lstm"](5), folded=True)
     inner, outer = sorted((b for b in scene.boxes if b.kind == "delay"), key=lambda b: b.y)

@@ -12,9 +12,14 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.draw import Picture
 from tinygrad_rnn.draw.annotate import annotate
 from tinygrad_rnn.draw.cells import contract
+from tinygrad_rnn.draw.curves import up_to
 from tinygrad_rnn.draw.dot import dot
 from tinygrad_rnn.draw.folded import of_fold
 from tinygrad_rnn.draw.grid import arrange
+from tinygrad_rnn.draw.labels import CUT
+from tinygrad_rnn.draw.labels import labels as labels_of
+from tinygrad_rnn.draw.legend import LINES, MEANING, legend
+from tinygrad_rnn.draw.look import _LINES, _SHAPES
 from tinygrad_rnn.draw.options import check
 from tinygrad_rnn.draw.recorded import of_recording
 from tinygrad_rnn.draw.routes import route
@@ -22,7 +27,7 @@ from tinygrad_rnn.draw.scene import Scene, compose
 from tinygrad_rnn.engine.record import history
 from tinygrad_rnn.networks import NETWORKS
 
-from .test_draw_scene import faults, find, labels, lecture, placed
+from .test_draw_scene import faults, find, labels, lecture
 from .test_fold import LOOPS, with_backward
 
 rnn = NETWORKS["rnn"]
@@ -39,6 +44,12 @@ def scene_of(roots: Any, **given: Any) -> Scene:
     options = check(**DEFAULTS | given)
     items = of_fold(roots) if options.folded else of_recording(roots, None, 24)
     return compose(contract(items) if options.detail == "cells" else items, options)
+
+
+def placed(roots: Any, **given: Any) -> Scene:
+    scene = scene_of(roots, **given)
+    route(scene, arrange(scene))
+    return scene
 
 
 def named(root: tg.Tensor, name: str) -> list[Any]:
@@ -93,6 +104,81 @@ def test_the_adjoints_go_back_along_what_carries_a_gradient() -> None:
     assert source.count("dir=back") == sum(line.adjoint for line in scene.lines)
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_in_cells_a_gradient_goes_to_every_parameter_on_a_line(folded: bool) -> None:
+    L = rnn(4, cut=2)
+    scene = scene_of(L, backward=True, detail="cells", folded=folded)
+    parameters = {box for box in scene.boxes if box.kind == "parameter"}
+    reached = [line for line in scene.lines if line.adjoint or line.learns]
+    assert {box for line in reached for box in line.written} == parameters
+    for line in scene.lines:
+        assert line.learns == (bool(line.written) and not line.adjoint)
+    short = {(line.source.label, line.target.label) for line in scene.lines if line.learns}
+    if folded:
+        assert short == {("xₜ", "hₜ")}
+    else:
+        assert short == {(f"x{t}", f"h{t}") for t in "₁₂₃₄"} | {("h₀", "h₁"), ("h₂", "h₃")}
+    words = tg.draw(L, backward=True, detail="cells", folded=folded).describe()
+    (W,) = (line for line in words.splitlines() if "parameter W" in line)
+    assert len(re.findall(r"n\d+", W.partition("; gradient <- ")[2])) == (1 if folded else 4)
+
+
+def test_the_way_back_to_a_parameter_ends_at_its_name_and_passes_no_cut() -> None:
+    scene = scene_of(rnn(4, cut=2), backward=True, detail="cells")
+    route(scene, arrange(scene))
+    found = [label for label in labels_of(scene.lines) if label.line and label.line.learns]
+    cuts = {label.line: label.x for label in found if label.text == CUT}
+    names = [label for label in found if label.text != CUT]
+    assert (len(names), len(cuts)) == (6, 1)
+    for label in names:
+        assert label.line is not None
+        way = up_to(label.line.back, label.x, label.y, label.width, 14.0)
+        gap = max(abs(way[0][0] - label.x) - label.width / 2, abs(way[0][1] - label.y) - 7.0)
+        assert 0 <= gap < 8
+        assert way[-1] == label.line.back[-1]
+        if label.line in cuts:
+            assert cuts[label.line] < label.x < min(x for x, _ in way)
+
+
+def starting_from(h_0: Any, T: int = 3) -> Any:
+    """A network without biases, whose output matrix only the last step uses."""
+    V, W, U = (tg.tensor(np.eye(2), requires_grad=True) for _ in range(3))
+    V.name, W.name, U.name = "V", "W", "U"
+    h = h_0
+    for _, x in tg.steps(np.ones((T, 1, 2))):
+        h = np.tanh(x @ V + h @ W)
+        y_hat = h @ U
+    return np.sum(y_hat)
+
+
+@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("detail", ["operations", "cells"])
+def test_a_gradient_goes_to_an_initial_state_that_wants_one_and_it_is_no_parameter(
+    detail: str, folded: bool, T: int
+) -> None:
+    h_0 = tg.tensor(np.ones((1, 2)), requires_grad=True, name="h_0")
+    scene = scene_of(starting_from(h_0, T), backward=True, detail=detail, folded=folded)
+    assert {box.name for box in scene.boxes if box.kind == "parameter"} == {"V", "W", "U"}
+    (box,) = (box for box in scene.boxes if box.kind == "initial")
+    assert box.label == "h₀"
+    (line,) = (line for line in scene.lines if line.source is box)
+    assert line.adjoint
+    assert line.kind == ("start" if folded and T > 1 else "initial")
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_an_initial_state_that_is_learnt_stands_in_its_place_also_in_cells(folded: bool) -> None:
+    h_0 = tg.Parameter(np.ones((1, 2)), name="h_0")
+    scene = scene_of(starting_from(h_0), backward=True, detail="cells", folded=folded)
+    box = find(scene, "h₀  1×2")
+    assert box.kind == "parameter"
+    (line,) = (line for line in scene.lines if line.source is box)
+    assert line.adjoint
+    assert line.target.label == ("1" if folded else "h₁")
+    assert all("h_0" not in word for line in scene.lines for word, _ in line.words)
+
+
 def test_no_gradient_passes_a_cut() -> None:
     scene = scene_of(LOOPS["truncated"](4), backward=True)
     time = [line for line in scene.lines if line.kind == "time"]
@@ -114,7 +200,7 @@ def test_the_way_back_runs_through_no_box(name: str, detail: str, turned: bool) 
         if turned:
             scene.turn()
         assert any(line.back for line in scene.lines)
-        assert all(bool(line.back) == line.adjoint for line in scene.lines)
+        assert all(bool(line.back) == (line.adjoint or line.learns) for line in scene.lines)
         assert faults(scene) == []
 
 
@@ -271,6 +357,53 @@ def test_the_legend_has_the_kinds_that_are_drawn() -> None:
     assert "one step later" in source
     assert "named value" in source
     assert "one step later" not in tg.draw(lecture(2), legend=True).source
+
+
+def test_every_kind_of_box_and_of_line_has_a_meaning() -> None:
+    assert {*MEANING, "delay", "gap"} == set(_SHAPES)
+    assert {*LINES, "initial"} == {*_LINES, "parameter"}
+
+
+def explained(scene: Scene) -> set[str]:
+    return {s.text or s.box.label for s in legend(scene) if s.text or s.box}  # type: ignore[union-attr]
+
+
+def test_the_legend_explains_what_occurs_and_nothing_else() -> None:
+    L = rnn(30, cut=2)
+    (W,) = named(L, "W")
+    scene = placed(L, backward=True, detail="cells", highlight=W)
+    drawn = next(line for line in scene.lines if line.source.nodes and line.target.nodes)
+    annotate(scene, {(drawn.source.nodes[0], drawn.target.nodes[0]): 1.0})
+    words = explained(scene)
+    assert words >= {
+        "… steps …: left out", "through time", "the gradient, the other way",
+        "pale: not highlighted", "//: cut, no gradient passes", "a value, read in its step",
+        "a name on a line: a parameter, used there", "a number on a line, and its width: how large",
+    }  # fmt: skip
+    assert not words & {"operation", "in the first step", "a use of a parameter"}
+    assert not any("backward pass" in word for word in words)
+    plain = explained(placed(rnn(3)))
+    assert plain == set(MEANING.values()) | {LINES[k] for k in ("plain", "parameter", "time")}
+    assert explained(placed(rnn(3), folded=True)) == plain | {"1", "one step later", LINES["start"]}
+
+
+def test_what_a_backward_pass_made_is_in_the_legend() -> None:
+    L = rnn(3)
+    (g,) = tg.grad(L, named(L, "W"), create_graph=True)
+    samples = legend(placed(g, folded=True))
+    purple = {sample.box.label for sample in samples if sample.box and sample.box.backward}
+    assert purple == {"result", "made by a backward pass"}
+
+
+def test_a_line_in_the_legend_is_drawn_beside_its_words() -> None:
+    source = tg.draw(rnn(2), legend=True, backward=True).source
+    lines = re.findall(r"(k\d+) -> \1 \[.*?pos=\"[es],([\d.-]+),([\d.-]+) ", source)
+    assert len(lines) == 4
+    for name, x, y in lines:
+        at = re.search(rf'\t{name} \[.*pos="([\d.-]+),([\d.-]+)!".*width="?([\d.]+)', source)
+        assert at is not None
+        assert float(y) == float(at[2])
+        assert float(x) <= float(at[1]) - float(at[3]) * 36  # where its words begin
     assert "named value" not in tg.draw(lecture(2)).source
 
 
@@ -336,6 +469,23 @@ def test_the_description_of_a_fold_says_what_the_square_is() -> None:
     assert "the loop, folded" in words
     assert "t = 1 … 3" in words
     assert "black square: 1 step later" in words
+
+
+def test_the_description_says_what_is_highlighted() -> None:
+    L = lecture(3)[0]
+    (W,) = named(L, "W")
+    way = next(way for way in tg.bptt.paths(L, W) if way.steps == [3, 2])
+    words = tg.draw(L, highlight=way).describe().splitlines()
+    scene = scene_of(L, highlight=way)
+    boxes = len(scene.boxes) - len(scene.pale.intersection(scene.boxes))
+    lines = len(scene.lines) - len(scene.pale.intersection(scene.lines))
+    assert f"Highlighted: {boxes} of the boxes, {lines} of the lines" in words[1]
+    assert sum(", highlighted" in line for line in words) == boxes
+    assert sum(line.count("highlighted)") for line in words) == lines
+    (state,) = (line for line in words if "state h₃" in line)
+    assert "step 3, highlighted  <-" in state
+    assert "highlighted" not in next(line for line in words if "state h₁" in line)
+    assert "highlighted" not in tg.draw(L).describe()
 
 
 def test_a_notebook_gets_the_picture_and_its_words(monkeypatch: pytest.MonkeyPatch) -> None:

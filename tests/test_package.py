@@ -15,10 +15,11 @@ PACKAGE = Path(tinygrad_rnn.__file__).parent
 FLOORS = [
     ["engine"],
     ["fold"],
+    ["tables", "progress", "threads"],
     ["program"],
     ["nn", "optim"],
     ["saving"],
-    ["tables", "progress", "threads", "networks"],
+    ["networks"],
     ["bptt"],
     ["draw"],
     ["text"],

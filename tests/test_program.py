@@ -162,13 +162,6 @@ print(repr(float(L)))
     assert float(done.stdout) == pytest.approx(f(*tensors(args)).item(), rel=1e-12)
 
 
-def test_a_report() -> None:
-    f, args, parameters = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 9))
-    report = agree(f, args, parameters).report()
-    for words in ("recorded nodes", "folded nodes", "loops", "all steps at once", "bytes"):
-        assert words in report
-
-
 def test_nothing_to_show_before_the_first_call() -> None:
     program = tg.compile(lambda x: x)
     with pytest.raises(RuntimeError, match="call the program first"):
@@ -421,7 +414,8 @@ def test_what_is_no_loop_is_a_list_of_operations() -> None:
         return L
 
     program = agree(f, (np.ones((6, 1, 2)),), [W])
-    assert "no loop: fold: step 3 differs" in program.report()
+    assert program.source.count("np.tanh") == 5
+    assert "for t in" not in program.source
 
 
 def test_a_tensor_from_nowhere_runs_the_function() -> None:
@@ -518,7 +512,7 @@ import numpy as np
 
 
 def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
-    """What step computes, derived from a recording of 9 steps.
+    """What step computes, for any number of steps, derived from a recording of 7 steps.
 
     x: (T, B, D)   y: (T, B)   h0: (B, H)   V: (D, H)   W: (H, H)   U: (H, K)   b_h: (H,)
     b_y: (K,)
@@ -541,7 +535,7 @@ def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
     h[0] = h0
     h_before = h[0]
     for h_t in h[1:]:
-        h_before.dot(W, out=r)
+        np.dot(h_before, W, out=r)
         h_t += r
         np.tanh(h_t, out=h_t)
         h_before = h_t
@@ -591,7 +585,7 @@ def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
     da = dh  # da_t takes the place of dh_t
     for t, da_t, slope_t in zip(range(T, 0, -1), da[::-1], slope[::-1]):
         if t < T:
-            da_after.dot(W_T, out=r)
+            np.dot(da_after, W_T, out=r)
             da_t += r
         da_t *= slope_t
         da_after = da_t

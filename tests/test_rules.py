@@ -275,6 +275,17 @@ def test_gelu_of_a_few_numbers() -> None:
     np.testing.assert_allclose(tg.gelu([0.0, 1.0, -1.0]), [0.0, 0.841192, -0.158808], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_gelu_far_out(dtype: Any) -> None:
+    largest = np.finfo(dtype).max
+    x = tg.tensor([-np.inf, -largest, -50, -40, 40, 41.5, largest, np.inf], dtype, True)
+    y = tg.gelu(x)
+    assert y.data.tolist() == [0, 0, 0, 0, *x.data[4:].tolist()]
+    y.backward(np.ones(8, dtype))
+    assert x.grad.data.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
 def test_nan_is_passed_on_to_values() -> None:
     x = tg.tensor([np.nan, 0.5])
     for f in (
@@ -397,6 +408,17 @@ def test_logsumexp_of_all_minus_infinity() -> None:
     y.backward()
     assert x.grad.data.tolist() == [0, 0]
     assert tg.softmax(tg.tensor([-np.inf, 0.0])).data.tolist() == [0, 1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_logsumexp_with_an_infinity(dtype: Any) -> None:
+    x = tg.tensor([[np.inf, 0, -np.inf], [-np.inf, 3, -np.inf]], dtype, True)
+    y = tg.logsumexp(x, axis=1)
+    assert y.data.tolist() == [np.inf, 3]
+    y.backward(np.ones(2, dtype))
+    assert x.grad.data.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert x.grad.dtype == dtype
 
 
 def test_empty_arrays() -> None:

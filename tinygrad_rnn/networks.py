@@ -128,9 +128,9 @@ class Network(NamedTuple):
     def step(self, T: int) -> Step:
         """A training step for two sequences of T steps, for `compile`.
 
-        Letters stand for lengths in a derived program, so no two lengths are equal.
+        Letters stand for lengths in a derived program: no two lengths of it are equal.
         """
-        sizes = {"D": 3, "H": 7 if T % 5 == 0 else 5, "K": 13 if T == 11 else 11}
+        sizes = {"D": 9, "H": 10, "K": 12}
         parameters = self._parameters(sizes)
         f: Any = functools.partial(_step, self.equations, **parameters)
         f.__name__ = "training_step"

@@ -25,6 +25,7 @@ State = dict[str, Any]  # what an optimizer keeps for one parameter, by name
 class Optimizer:
     """Moves parameters against their gradients; a subclass says by how much.
 
+    parameters: leaves that require a gradient; a TypeError for anything else.
     lr: the learning rate; it may be changed between steps, `optimizer.lr = …`.
     """
 

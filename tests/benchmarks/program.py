@@ -1,11 +1,15 @@
 """Time the derived program against BPTT by hand in NumPy, and against the frameworks.
 
     python tests/benchmarks/program.py [--network rnn|lstm|gru] [--rounds N] [--threads 1 2]
+        [--sizes N] [--peers NAME ...] [--report]
 
 One training step in float32, loss and all gradients: the lecture's network, or an LSTM or GRU in
 its place. All peers compute the same, which is checked first; they take turns in one process, and
 the table gives medians, as ratios to the program's. The hand-written steps keep their arrays
-between calls, as the program does. Above 1, the program is ahead.
+between calls, as the program does. Above 1, the program is ahead. There is a process for each
+number of threads, kept to as many cores. "PyTorch compiled" is torch.compile of the loop: it needs
+a C++ compiler, and minutes for each size. --report prints the program's own report instead: where
+the time of the largest size goes, and how much of it is in matrix products.
 """
 
 from __future__ import annotations
@@ -14,7 +18,17 @@ import argparse
 from typing import Any
 
 import numpy as np
-from timing import OURS, Step, agree, available, keep_freed_memory, limit_threads, medians, row
+from timing import (
+    OURS,
+    Step,
+    agree,
+    available,
+    keep_freed_memory,
+    medians,
+    table,
+    with_threads,
+    working,
+)
 
 import tinygrad_rnn as tg
 
@@ -332,13 +346,13 @@ BY_HAND = {"rnn": RNNByHand, "lstm": LSTMByHand, "gru": GRUByHand}
 # ------------------------------------------------------------------------------------------ others
 
 
-def torch_loop(d: Data) -> Step:
+def torch_loop(d: Data, compiled: bool = False) -> Step:
     import torch
 
     p = {name: torch.tensor(a, requires_grad=True) for name, a in d.p.items()}
     x, y, h0 = torch.tensor(d.x), torch.tensor(d.y), torch.tensor(d.h)
 
-    def run() -> tuple[float, list[Any]]:
+    def loss(x: Any, y: Any, h0: Any, p: Any) -> Any:
         h = c = h0
         states = []
         for x_t in x:
@@ -346,10 +360,20 @@ def torch_loop(d: Data) -> Step:
             states.append(h)
         z = torch.stack(states) @ p["U"] + p["b_y"]
         K = z.shape[-1]
-        L = torch.nn.functional.cross_entropy(z.view(-1, K), y.view(-1)) * len(x)
+        return torch.nn.functional.cross_entropy(z.view(-1, K), y.view(-1)) * len(x)
+
+    if compiled:
+        loss = torch.compile(loss)
+
+    def run() -> tuple[float, list[Any]]:
+        L = loss(x, y, h0, p)
         return L.detach(), [g.numpy() for g in torch.autograd.grad(L, list(p.values()))]
 
     return run
+
+
+def torch_compiled(d: Data) -> Step:
+    return torch_loop(d, compiled=True)
 
 
 def torch_layer(d: Data) -> Step:
@@ -453,8 +477,9 @@ def hips(d: Data) -> Step:
     return run
 
 
-PEERS = {"operation by operation": by_operations, "PyTorch loop": torch_loop,
-         "PyTorch layer": torch_layer, "JAX scan": jax_scan, "HIPS autograd": hips}  # fmt: skip
+PEERS = {"by operations": by_operations, "PyTorch loop": torch_loop,
+         "PyTorch compiled": torch_compiled, "PyTorch layer": torch_layer, "JAX scan": jax_scan,
+         "HIPS autograd": hips}  # fmt: skip
 
 
 def main() -> None:
@@ -463,24 +488,36 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--sizes", type=int, default=len(SIZES), help="so many of the sizes")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--report", action="store_true", help="the program's report instead")
     args = parser.parse_args()
+    threads = with_threads(args.threads)
+    if not threads:
+        return
     keep_freed_memory()
-    peers = available(PEERS)
-    for threads in args.threads:
-        limit_threads(threads)
-        print(f"\n{args.network}, {threads} thread(s): time of a peer ÷ time of the program")
-        hand = BY_HAND.get(args.network)
-        names = [*(["by hand"] if hand else []), *peers]
-        row("(B, T, H, K)", "the program", *names)
-        for sizes in SIZES[: args.sizes]:
-            d = Data(args.network, *sizes)
-            steps = {OURS: ours(d)} | ({"by hand": hand(d)} if hand else {})
-            steps |= {name: peer(d) for name, peer in peers.items()}
-            agree(steps, rtol=2e-2, atol=2e-3)
-            timed = {name: getattr(step, "timed", step) for name, step in steps.items()}
-            seconds = medians(timed, args.rounds)
-            cells = [f"{1e3 * seconds[OURS]:.2f} ms"]
-            row(str(sizes), *cells, *(f"{seconds[name] / seconds[OURS]:.2f}" for name in names))
+    if args.report:
+        print(f"\n{args.network}, {threads} thread(s), (B, T, H, K) = {SIZES[args.sizes - 1]}")
+        d = Data(args.network, *SIZES[args.sizes - 1])
+        program = tg.compile(recorded(d)[0])
+        program(d.x, d.y, d.h)
+        print(program.report(times=True), flush=True)
+        return
+    peers = available({name: PEERS[name] for name in args.peers})
+    print(f"\n{args.network}, {threads} thread(s): time of a peer ÷ time of the program")
+    hand = BY_HAND.get(args.network)
+    names = [*(["by hand"] if hand else []), *peers]
+    show = table("(B, T, H, K)", "the program", *names)
+    for sizes in SIZES[: args.sizes]:
+        d = Data(args.network, *sizes)
+        steps = {OURS: ours(d)} | ({"by hand": hand(d)} if hand else {})
+        steps = working(steps | {name: peer(d) for name, peer in peers.items()})
+        agree(steps, rtol=2e-2, atol=2e-3)
+        timed = {name: getattr(step, "timed", step) for name, step in steps.items()}
+        seconds = medians(timed, args.rounds)
+        ratios = [
+            f"{seconds[name] / seconds[OURS]:.2f}" if name in seconds else "-" for name in names
+        ]
+        show(str(sizes), f"{1e3 * seconds[OURS]:.2f} ms", *ratios)
 
 
 if __name__ == "__main__":

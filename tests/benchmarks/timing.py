@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +19,13 @@ Step = Callable[[], tuple[float, list[Any]]]
 """A loss and its gradients."""
 
 OURS = "tinygrad_rnn"
+THREADS = "BENCHMARK_THREADS"
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # for JAX
 MODULES = {
     "PyTorch": "torch",
     "PyTorch loop": "torch",
     "PyTorch layer": "torch",
+    "PyTorch compiled": "torch",
     "JAX scan": "jax",
     "HIPS autograd": "autograd",
 }
@@ -48,6 +54,29 @@ def limit_threads(threads: int) -> None:
         print("threadpoolctl is not installed: the number of threads is the libraries' own")
 
 
+def with_threads(counts: list[int]) -> int:
+    """Run this script again for each number of threads; in such a run, the number.
+
+    Each is a process of its own, as NumPy's BLAS, OpenMP and JAX are told before they start. It is
+    kept to as many cores, so that nobody can use more, whatever threads a library starts.
+    """
+    if THREADS in os.environ:
+        threads = int(os.environ[THREADS])
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+        limit_threads(threads)
+        return threads
+    for threads in counts:
+        told = {f"{name}_NUM_THREADS": str(threads) for name in ("OPENBLAS", "OMP", "MKL")}
+        if threads == 1:
+            told["XLA_FLAGS"] = ONE_THREAD
+        told |= {THREADS: str(threads)}
+        status = subprocess.run([sys.executable, *sys.argv], env={**os.environ, **told}).returncode
+        if status:
+            raise SystemExit(status)
+    return 0
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed: else page faults are timed, of whom they happen to hit."""
     with suppress(OSError, AttributeError):
@@ -55,6 +84,20 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3
         mallopt(trim_threshold, 2**30)
         mallopt(mmap_threshold, 2**25)
+
+
+def working(steps: dict[str, Step]) -> dict[str, Step]:
+    """The steps that run; of the others, the reason is printed."""
+    found = {}
+    for name, step in steps.items():
+        try:
+            step()
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [""]
+            print(f"{name} is left out: {type(error).__name__}: {reason[0][:150]}")
+        else:
+            found[name] = step
+    return found
 
 
 def agree(steps: dict[str, Step], rtol: float, atol: float) -> None:
@@ -81,3 +124,15 @@ def medians(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
 
 def row(label: str, *cells: Any) -> None:
     print(f"{label:<42}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
+
+
+def table(*heads: str) -> Callable[..., None]:
+    """Print the head of a table; returns what prints a row of it."""
+    widths = [27, *(max(9, len(head)) for head in heads[1:])]
+
+    def show(first: str, *cells: str) -> None:
+        others = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
+        print("  ".join([f"{first:<{widths[0]}}", *others]), flush=True)
+
+    show(*heads)
+    return show

@@ -23,9 +23,11 @@ def rtrl(loss: Tensor, parameters: Iterable[Tensor]) -> tuple[Tensor, ...]:
     The recording is of all steps, so this shows that the gradient is the same; that nothing of the
     past need be kept is for code that records nothing, such as `by_hand.forward_mode`.
 
-    loss: one element. Each element of each parameter is moved, `AT_ONCE` of them in a pass. Against
-    one backward pass, it costs as many forward ones as there are weights. A parameter that the loss
-    does not depend on gets zeros.
+    loss: one element.
+
+    Each element of each parameter is moved, 256 of them in a pass. Against one backward pass, it
+    costs as many forward ones as there are weights. A parameter that the loss does not depend on
+    gets zeros.
     """
     seed(loss, function="rtrl")  # refuses what is not one element
     gradients = []

@@ -28,9 +28,11 @@ State = Tensor | tuple[Tensor, ...]
 def immediate(h: Tensor, parameter: Tensor) -> Array:
     """∂⁺h_k/∂θ: how h_k depends on θ through the uses of step k alone, with h_{k-1} held constant.
 
-    h: a tensor made in step k. Returns an array of h's shape, batch and all, followed by that of θ.
-    The total derivative, through the uses of all steps, is `tg.jacobian(h, parameter)`. A
-    ValueError says that h was made outside the steps, or does not use the parameter in its step.
+    h: a tensor made in step k.
+
+    Returns an array of h's shape, batch and all, followed by that of θ. The total derivative,
+    through the uses of all steps, is `tg.jacobian(h, parameter)`. A ValueError says that h was made
+    outside the steps, or does not use the parameter in its step.
     """
     if h.step is None:
         raise ValueError(
@@ -51,8 +53,9 @@ def immediate(h: Tensor, parameter: Tensor) -> Array:
 class Jacobians:
     """The Jacobians between successive states s_0 … s_T of N numbers each, and their products.
 
-    one_step: (T, N, N); one_step[i][a, b] = ∂s_{i+1}[a] / ∂s_i[b], of the states laid flat. As an
-    array, that. Printed: the norms of the products by their lag.
+    one_step: (T, N, N); one_step[i][a, b] = ∂s_{i+1}[a] / ∂s_i[b], of the states laid flat.
+
+    As an array: `one_step`. Printed: the norms of the products by their lag.
     """
 
     def __init__(self, one_step: Array) -> None:
@@ -77,8 +80,9 @@ class Jacobians:
     def log_norms(self, kind: str = "spectral") -> Array:
         """log ‖∂s_t/∂s_k‖ for 0 ≤ k ≤ t ≤ T, (T+1, T+1); −inf for t < k and for a product of 0.
 
-        kind: "spectral", the largest singular value, or "frobenius". A logarithm, because the norm
-        itself under- or overflows over a few hundred steps.
+        kind: "spectral", the largest singular value, or "frobenius".
+
+        A logarithm, because the norm itself under- or overflows over a few hundred steps.
         """
         if kind not in ("spectral", "frobenius"):
             raise ValueError(f"log_norms: kind={kind!r}; it is 'spectral' or 'frobenius'")
@@ -156,13 +160,13 @@ def jacobians(states: Iterable[State]) -> Jacobians:
     """∂s_i/∂s_{i-1} for successive states of a recurrence, as they were recorded.
 
     states: s_0 … s_T, each a tensor, or a tuple of tensors such as an LSTM's (h, c). They are laid
-    flat and joined to N numbers each; a batch of B states of H units has N = B·H. s_{i-1} is what
-    is moved, all its parts at once, so a way from older states past s_{i-1} does not count. A state
-    that does not depend on the one before, as behind `detach()`, has zeros. The first state, if it
-    was not computed, has to have requires_grad; else leave it out.
+        flat and joined to N numbers each; a batch of B states of H units has N = B·H. The first
+        state, if it was not computed, has to have requires_grad; else leave it out.
 
-    A ValueError says so, or that no state depends on the one before it, or that they differ in
-    size.
+    s_{i-1} is what is moved, all its parts at once, so a way from older states past s_{i-1} does
+    not count. A state that does not depend on the one before, as behind `detach()`, has zeros. A
+    ValueError says that the first state is data, that no state depends on the one before it, or
+    that they differ in size.
     """
     states = listed("jacobians", states)
     parts = [parts_of(state) for state in states]
@@ -218,8 +222,10 @@ def parts_of(state: Any) -> tuple[Tensor, ...]:
 def bound(W: npt.ArrayLike, slope: float = 1.0) -> float:
     """The most by which one step can multiply a gradient: γ σ_max(W), for h_t = f(… + h_{t-1} W).
 
-    slope: γ, the largest |f′|: 1 for tanh, ¼ for the sigmoid. Below 1, gradients must vanish; above
-    1, they may explode. Pascanu, Mikolov, Bengio 2013, arXiv 1211.5063, section 2.1.
+    slope: γ, the largest |f′|: 1 for tanh, ¼ for the sigmoid.
+
+    Below 1, gradients must vanish; above 1, they may explode. Pascanu, Mikolov, Bengio 2013, arXiv
+    1211.5063, section 2.1.
     """
     array = np.atleast_2d(np.asarray(W.data if isinstance(W, Tensor) else W))
     return slope * float(np.linalg.norm(array, 2))

@@ -28,7 +28,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Edge:
-    """A reader of a state, and the part of the state's gradient that came through it."""
+    """A reader of a state, and the part of the state's gradient that came through it.
+
+    step, op, slot: of the reader: its time step, its primitive, and the argument that the state is.
+    horizontal: whether it is in another step.
+    grad: the part, of the state's shape.
+    """
 
     step: int | None
     op: str
@@ -39,7 +44,12 @@ class Edge:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """dL/dh_t = vertical + horizontal, each of h_t's shape, and the edges they came through."""
+    """dL/dh_t = vertical + horizontal, and the edges they came through. Printed: a table.
+
+    name: what h_t is called.
+    vertical, horizontal: the two parts, each of h_t's shape.
+    edges: one for each reader of h_t.
+    """
 
     name: str
     vertical: Array
@@ -68,12 +78,14 @@ class Split:
 def split(loss: Tensor, h: Tensor) -> Split:
     """The vertical and the horizontal part of dL/dh_t: through ŷ_t, and through h_{t+1}.
 
-    h: a tensor made in a time step. What reads it in another step of its loop sends the horizontal
-    part, and so does the same code in another loop, such as the next chunk of a text. What reads it
-    in its own step, outside the steps, or as the input of another layer sends the vertical part.
-    The next edge counts, and not where the way leads then. (An LSTM's c_t is read by its own h_t,
-    which leads on to t + 1.) The graph is kept. A ValueError says that h was made outside the
-    steps, or that the loss does not depend on it.
+    h: a tensor made in a time step.
+
+    What reads it in another step of its loop sends the horizontal part, and so does the same code
+    in another loop, such as the next chunk of a text. What reads it in its own step, outside the
+    steps, or as the input of another layer sends the vertical part. The next edge counts, and not
+    where the way leads then. (An LSTM's c_t is read by its own h_t, which leads on to t + 1.) The
+    graph is kept. A ValueError says that h was made outside the steps, or that the loss does not
+    depend on it.
     """
     if h.step is None:
         raise ValueError(
@@ -168,9 +180,12 @@ class Paths:
 def paths(loss: Tensor, parameter: Tensor, limit: int = 100) -> Paths:
     """The paths that the gradient takes from a loss to a parameter, each with its product.
 
-    By the chain rule dL/dθ is the sum over the paths. They are counted without being walked, and
-    listed if there are at most `limit`; 2⁶⁰ are no matter. The graph is kept. A ValueError says
-    that the loss does not depend on the parameter.
+    loss: one element; the graph is kept.
+    limit: they are listed if there are no more than that. They are counted in any case, without
+        being walked: 2⁶⁰ are no matter.
+
+    By the chain rule dL/dθ is the sum over the paths. A ValueError says that the loss does not
+    depend on the parameter.
     """
     g = seed(loss, function="paths")
     nodes = history(loss, since=parameter.number)

@@ -37,10 +37,13 @@ def williams_peng(
 ) -> tuple[Tensor, ...]:
     """The truncated gradient of Σ_t L_t for each parameter: every k1 steps, k2 steps back.
 
-    losses: L_1 … L_T, one element each. states: h_0 … h_T, each a tensor, or a tuple of tensors
-    such as the states of two layers: all that goes from one step to the next. The graph is kept. A
-    shorter last group goes back to where it would if it were complete. A parameter that no loss
-    reaches within its steps gets zeros. A ValueError says that the numbers do not fit.
+    losses: L_1 … L_T, one element each.
+    states: h_0 … h_T, each a tensor, or a tuple of tensors such as the states of two layers: all
+        that goes from one step to the next.
+    k1, k2: 1 ≤ k1 ≤ k2. A shorter last group goes back to where it would if it were complete.
+
+    The graph is kept. A parameter that no loss reaches within its steps gets zeros. A ValueError
+    says that the numbers do not fit.
     """
     losses, states = listed("truncation", losses), listed("truncation", states)
     parameters = listed("truncation", parameters)

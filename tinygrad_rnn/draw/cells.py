@@ -58,20 +58,23 @@ def _joined(part: Read, read: Read) -> Read:
 def _labelled(reads: list[Read], adds: bool) -> list[Read]:
     """One read for each source and lag; parameters are labels of the value they meet.
 
+    What reads a value of its own step in another way at the ends of the loop still reads it there.
     What adds a term that is made of parameters alone, such as a penalty, meets them by themselves.
     """
-    weights = [r for r in reads if isinstance(r.source, Item) and r.source.parameter]
+    leaves = [r for r in reads if isinstance(r.source, Item) and r.source.parameter]
+    weights = [r for r in leaves if not r.source.begins]
     apart = [r for r in weights if adds and isinstance(r.slot, tuple)]
     parameters = [r for r in weights if r not in apart]
     values: dict[tuple[int, int | None, str], Read] = {}
     for read in reads:
         if read in weights:
             continue
-        key = (id(read.source), read.lag, read.note)
+        key = (id(read.source), read.lag, "" if read.lag == 0 else read.note)
         if key in values:
             before = values[key]
             labels = dict.fromkeys([*before.labels, *read.labels])
-            values[key] = replace(before, labels=tuple(labels))
+            note = read.note if read.note == before.note else ""
+            values[key] = replace(before, labels=tuple(labels), note=note)
         else:
             values[key] = read
     found = list(values.values())

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from .items import Item, Items
-from .words import base_of
+from .words import base_of, timeless
 
 
 class Column(NamedTuple):
@@ -73,7 +73,7 @@ def initial_states(
                                 other.name = leaf.name
             elif state is None and len(item.place.nodes) == 1 and not leaf.parameter and leaf.name:  # type: ignore[attr-defined]
                 # With one step there is no second to compare with, but the name tells.
-                name = base_of(leaf.name.rstrip("0").removesuffix("_"))
+                name = base_of(timeless(leaf.name))
                 if (item.loop, name) in named:
                     found.setdefault(leaf, named[item.loop, name])
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import hypot, sqrt
 
 from .scene import Box
 
 BEND = 7.0  # the radius of a corner
+SAMPLES = 32  # of a curve
 STEP = 11.0  # how far a flat way back is from the other where it arrives
 
 Point = tuple[float, float]
@@ -81,6 +83,25 @@ def _aside_straight(a: Point, b: Point, source: Box, by: float, crowded: bool) -
         return rounded([(x, y), (x, y + side * STEP), end])
     end = (end[0] + onward[0], end[1] + onward[1])
     return [start, *_segment(start, end)]
+
+
+def up_to(path: list[Point], x: float, y: float, width: float, height: float) -> list[Point]:
+    """The end of a path of curves, from where it leaves a rectangle for the last time."""
+    for i in range(len(path) - 4, -1, -3):
+        for step in range(SAMPLES, 0, -1):
+            rest = _rest(path[i : i + 4], (step - 1) / SAMPLES)
+            if abs(rest[0][0] - x) < width / 2 and abs(rest[0][1] - y) < height / 2:
+                return _rest(path[i : i + 4], step / SAMPLES) + path[i + 4 :]
+    return path
+
+
+def _rest(curve: list[Point], part: float) -> list[Point]:
+    """A Bézier curve from this part of it on (de Casteljau)."""
+    rest: list[Point] = []
+    while curve:
+        rest.insert(0, curve[-1])
+        curve = [between(a, b, part) for a, b in pairwise(curve)]
+    return rest
 
 
 def _on(box: Box, x: float) -> float:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import html
 from math import hypot
 
-from .curves import Point
-from .labels import Label, labels
+from .curves import Point, up_to
+from .labels import CUT, Label, labels
 from .legend import Sample, legend
 from .look import GREY, Attributes, of_adjoint, of_box, of_line, of_words
 from .options import Options
 from .scene import SMALL, Box, Line, Note, Scene
 from .words import printable
 
+LINE = 14.0  # points: the height of a line of words
 _ARROW = 6.0
 
 
@@ -37,18 +38,30 @@ def dot(scene: Scene, options: Options) -> str:
     theme, pale = options.theme, scene.pale
     for box in scene.boxes:
         graph.node(name[box], **_node(box, theme, box in pale))
+    words = labels(scene.lines)
+    names = {label.line: label for label in words if label.text != CUT}
     for line in scene.lines:
         faded = line in pale
         ends = name[line.source], name[line.target]
         graph.edge(*ends, **of_line(line, theme, faded), pos=_forward(line.path))
-        if line.adjoint:
+        if line.adjoint or line.learns:
+            way = line.back
+            if line.learns:
+                label = names[line]
+                way = up_to(way, label.x, label.y, label.width + 4, LINE + 4)
             back = of_adjoint(line, theme, faded)
-            graph.edge(*ends, dir="back", **back, pos=_backward(line.back))
-    notes: list[Note | Label] = [*scene.notes, *labels(scene.lines)]
+            graph.edge(*ends, dir="back", **back, pos=_backward(way))
+    notes: list[Note | Label] = [*scene.notes, *words]
     for i, note in enumerate(notes, 1):
         graph.node(f"w{i}", **_note(note, theme, pale))
     for i, sample in enumerate(legend(scene) if options.legend else (), 1):
         graph.node(f"k{i}", **_sample(sample, theme))
+        shown = sample.line
+        if shown is not None and sample.adjoint:
+            back = of_adjoint(shown, theme, False)
+            graph.edge(f"k{i}", f"k{i}", dir="back", **back, pos=_backward(shown.path))
+        elif shown is not None:
+            graph.edge(f"k{i}", f"k{i}", **of_line(shown, theme, False), pos=_forward(shown.path))
     return str(graph.source)
 
 
@@ -77,7 +90,8 @@ def _sample(sample: Sample, theme: str) -> Attributes:
     box = sample.box
     if box is not None:
         return _node(box, theme, False)
-    return _note(Label(sample.text, "", sample.x, sample.y, True), theme, set())
+    x = sample.x + sample.indent / 2
+    return _note(Label(sample.text, "", x, sample.y, True), theme, set())
 
 
 def _note(note: Note | Label, theme: str, pale: set[Box | Line]) -> Attributes:
@@ -92,7 +106,7 @@ def _note(note: Note | Label, theme: str, pale: set[Box | Line]) -> Attributes:
         "fontsize": "11",
         "pos": f"{note.x:.1f},{note.y:.1f}!",
         "width": f"{note.width / 72:.3f}",
-        "height": f"{14 / 72:.3f}",
+        "height": f"{LINE / 72:.3f}",
     }
 
 

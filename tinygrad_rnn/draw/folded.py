@@ -11,7 +11,7 @@ from typing import Any
 from ..engine.record import Node, history
 from ..fold import FoldedEdge, FoldedGraph, FoldedNode, fold
 from ..fold.places import heights
-from .items import Item, Items, Read, add_once, check_count, numbers_of
+from .items import Item, Items, Read, add_once, beginnings, check_count, numbers_of
 from .joints import joined
 from .loops import Crossing, place_loops
 from .sums import SUMS, absorbed, is_sum
@@ -37,8 +37,10 @@ class _Fold:
             self.reads[edge.target].append(edge)
             self.readers[edge.source].append(edge)
         self.steps = {x.loop: _ends(graph.steps_of(x.loop)) for x in graph.nodes if x.steps}
-        recorded = (x for node in graph.nodes for x in node.nodes.values())
-        self.names = names_of(sorted(recorded, key=lambda node: node.number))
+        recorded = [x for node in graph.nodes for x in node.nodes.values()]
+        recorded.sort(key=lambda node: node.number)
+        self.names = names_of(recorded)
+        self.beginnings = beginnings(recorded, self.names)
         self.totals = {x for x in graph.nodes if _is_total(x, self.reads[x], self.readers[x])}
         within = [
             (e.source, e.target, 1)
@@ -101,6 +103,7 @@ class _Fold:
         item = Item(inside, main, step, None if step is None else node.loop, node)
         item.attributes, item.numbers = node.attributes, numbers_of(main)
         item.name, item.root, item.sums = self.name(node), node in self.ends, total
+        item.begins = main in self.beginnings
         item.uses = sum(_uses(edge) for edge in self.readers[node])
         return item
 

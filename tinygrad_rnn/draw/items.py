@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.record import Node
+from ..engine.tensor import Parameter
 from .loops import Loops
-from .words import is_number
+from .words import base_of, is_number, timeless
 
 MOST = 5000  # items; more than an engine draws, or a reader reads
 
@@ -51,6 +52,7 @@ class Item:
     uses: how often it is used in the whole recording.
     sums: whether it adds up what several steps made.
     gap: how many steps it stands for that are left out.
+    begins: whether it is one of the `beginnings`.
     """
 
     nodes: tuple[Node, ...]
@@ -66,6 +68,7 @@ class Item:
     sums: bool = False
     gap: int = 0
     root: bool = False
+    begins: bool = False
 
     @property
     def leaf(self) -> bool:
@@ -74,8 +77,10 @@ class Item:
 
     @property
     def parameter(self) -> bool:
-        """Whether it is a leaf that requires a gradient."""
-        return self.leaf and self.node.requires_grad and not self.gap
+        """Whether it is a leaf that a gradient is wanted for: an initial state only if it is made
+        to be learnt."""
+        wanted = self.leaf and self.node.requires_grad and not self.gap
+        return wanted and (isinstance(self.node, Parameter) or not self.begins)
 
 
 @dataclass(eq=False, slots=True)
@@ -89,6 +94,36 @@ class Items:
     loops: Loops
     steps: dict[Any, tuple[int, int]]
     folded: bool = False
+
+
+def beginnings(nodes: list[Node], names: dict[Node, str]) -> set[Node]:
+    """The leaves that the first of several steps reads, and nothing else: initial states.
+
+    Where there is but one step, a leaf with the name of a value of that step, h or h_0, is one.
+    """
+    steps: dict[Any, set[int]] = {}
+    made: set[tuple[Any, str]] = set()
+    read: dict[Node, set[tuple[Any, int | None]]] = {}
+    for node in nodes:
+        loop, step = node.label.loop, node.step
+        if step is not None:
+            steps.setdefault(loop, set()).add(step)
+        if node.primitive is not None:
+            made.add((loop, base_of(names.get(node, ""))))
+        for x in node.inputs or ():
+            if isinstance(x, Node) and x.primitive is None and x.step is None:
+                read.setdefault(x, set()).add((loop, step))
+    found = set()
+    for leaf, readers in read.items():
+        name = base_of(timeless(names.get(leaf, "")))
+        if all(
+            step is not None
+            and step == min(steps[loop])
+            and (len(steps[loop]) > 1 or (loop, name) in made)
+            for loop, step in readers
+        ):
+            found.add(leaf)
+    return found
 
 
 def check_count(count: int) -> None:

@@ -65,6 +65,8 @@ def labels(lines: Sequence[Line]) -> list[Label]:
                 )
                 after.x += after.width / 2 + 6
                 found.append(after)
+            elif line.words:  # they stand in the middle
+                x, y = between(*longest, 0.22)
             found.append(Label(CUT, CUT_COLOR, x, y))
         for label in found[first:]:
             label.line = line

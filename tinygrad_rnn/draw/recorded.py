@@ -11,7 +11,7 @@ from typing import Any
 
 from ..engine.record import Node, cut_from, history
 from ..fold.places import Place, Places, group, lag_of
-from .items import Item, Items, Read, add_once, check_count, numbers_of
+from .items import Item, Items, Read, add_once, beginnings, check_count, numbers_of
 from .joints import taken_apart
 from .loops import Crossing, Loops, place_loops
 from .sums import absorbed_sums, is_sum
@@ -42,6 +42,7 @@ class _Recording:
         self.loops = place_loops(_crossings(graph, self.same))
         self.shown = _shown(self.steps, self.loops, ends, columns)
         self.names = names_of(nodes)
+        self.beginnings = beginnings(nodes, self.names)
         # Detached copies: who reads one is drawn reading what it is a copy of, across a cut.
         self.copies = {
             x: source for x in nodes if (source := cut_from(x)) is not None and source in graph.of
@@ -102,7 +103,7 @@ class _Recording:
         loop, place = node.label.loop, self.graph.of[node]
         item = Item(inside, node, node.step, loop, place, node.attributes, numbers_of(node))
         item.name, item.uses = self.names.get(node, ""), self.uses.get(node, 0)
-        item.root = node in self.roots
+        item.root, item.begins = node in self.roots, node in self.beginnings
         made_in = {x.step for _, _, x in self.terms.get(node, ())
                    if isinstance(x, Node) and x.step is not None}  # fmt: skip
         item.sums = is_sum(node) and len(made_in) > 1

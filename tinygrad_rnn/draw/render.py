@@ -23,7 +23,10 @@ MOST_PIXELS = 32767
 
 
 class GraphvizNotFound(RuntimeError):  # noqa: N818 (it reads as one)
-    """No Graphviz engine is installed."""
+    """There is no Graphviz engine to draw a PNG, SVG or PDF with; the message says what to install.
+
+    The DOT text needs none.
+    """
 
 
 def find_engine() -> str:

@@ -93,7 +93,7 @@ class _Router:
             draw = {"straight": self.straight, "lane": self.lane, "wire": self.wire,
                     "loop": self.loop}[plan.way]  # fmt: skip
             line.path = draw(line, plan)
-            if line.adjoint:
+            if line.adjoint or line.learns:
                 beside = self.previous if line.path[-1][0] > line.path[0][0] else self.next
                 line.back = aside(line.path, line.source, ASIDE, line.target in beside)
 

@@ -27,6 +27,7 @@ from .words import (
     operation_of,
     shape_of,
     subscript,
+    timeless,
     value_in_words,
     width_of,
 )
@@ -94,6 +95,7 @@ class Line:
     curves.
 
     words: written on it, each with a colour or "".
+    written: the parameters whose names these are.
     cuts: the steps whose states it does not pass a gradient to; closed: those are all.
     """
 
@@ -104,7 +106,9 @@ class Line:
     cuts: tuple[int, ...] = ()
     closed: bool = False
     slot: Hashable = 0  # the argument that it leads to
+    written: tuple[Box, ...] = ()
     adjoint: bool = False  # whether the gradient's way back is drawn beside it
+    learns: bool = False  # whether it is drawn, but goes to what is written on it, and no further
     width: float = 0.0  # in points; 0 is as its kind has it
     path: list[tuple[float, float]] = field(default_factory=list)
     back: list[tuple[float, float]] = field(default_factory=list)  # the path of the adjoint
@@ -240,7 +244,8 @@ class _Composer:
         if self.options.backward:
             ways = _ways(self.lines)
             for line in self.lines:
-                line.adjoint = line.kind != "start" and not line.closed and _wants(line, ways)
+                line.adjoint = not line.closed and _wants(line, ways)
+                line.learns = bool(line.written) and not line.adjoint
         scene.pale = self.pale()
         return scene
 
@@ -345,7 +350,7 @@ class _Composer:
         """h₀, by the name of the leaf or else of the state."""
         name = name or self.name_of_place.get(state, "")
         time = 0 if self.items.folded else self.items.loops.time(loop, 0)
-        return at_step(name.rstrip("0").removesuffix("_") or name, time) if name else ""
+        return at_step(timeless(name), time) if name else ""
 
     def operation(self, item: Item) -> tuple[Box, Box]:
         """The box that the inputs lead to, and the one that holds the value."""
@@ -409,6 +414,7 @@ class _Composer:
             words.append((read.note, ""))
         kind = _KIND.get(source.kind, "plain")
         line = Line(source, entry, kind, tuple(words), read.cuts, slot=read.slot)
+        line.written = tuple(shown[label] for label in read.labels)
         line.closed = bool(read.cuts) and len(read.cuts) >= read.times
         inside = isinstance(read.source, Item) and read.source.loop == item.loop
         starts = isinstance(read.source, Item) and read.source in self.initials
@@ -421,7 +427,7 @@ class _Composer:
                            and r.source.place is state)  # fmt: skip
             line.target = self.delay(shown[through.source], through.lag or 0)
             line.kind = "parameter" if source.kind == "parameter" else "start"
-            line.words = tuple(words[len(read.labels) :])  # the rest is said behind the square
+            line.words, line.written = tuple(words[len(read.labels) :]), ()  # behind the square
             if any(x.source is source and x.target is line.target for x in self.lines):
                 return
         self.lines.append(line)

@@ -100,6 +100,11 @@ def base_of(name: str) -> str:
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
+def timeless(name: str) -> str:
+    """The name of a state by that of the state before the first step: h of h_0 and of h0."""
+    return name.rstrip("0").removesuffix("_") or name
+
+
 def at_step(name: str, step: int | str) -> str:
     """A name with its time step. The number of a layer makes room: h1 at step 2 is h⁽¹⁾₂."""
     letter, number = printable(name[:1]), name[1:4].removeprefix("_")

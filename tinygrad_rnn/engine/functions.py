@@ -17,7 +17,7 @@ from .tensor import Tensor, as_array
 
 
 def add_n(terms: Sequence[Any]) -> Any:
-    """The sum of one or more terms of one shape, as one node."""
+    """The sum of one or more terms of one shape, as one node; a ValueError for other shapes."""
     terms = list(terms)
     shapes = {as_array(term).shape for term in terms}
     if len(shapes) != 1:
@@ -47,7 +47,10 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 def gelu(x: Any) -> Any:
     """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), elementwise.
 
-    The tanh form of x Φ(x). Hendrycks, Gimpel 2016, arXiv 1606.08415, section 2.
+    The tanh form of x Φ(x). Hendrycks, Gimpel 2016, arXiv 1606.08415, section 2. Beyond ±40 it is
+    x or 0, and said so: x³ would overflow, and −inf · 0 is nan.
     """
     x = x if isinstance(x, Tensor) else np.asarray(x)
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    z = np.clip(x, -40.0, 40.0)
+    near = 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)))
+    return near + (rules.relu(x) - rules.relu(z))

@@ -28,11 +28,15 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """dL/d(input) for each input, where L is the sum of the outputs, weighted by grad_outputs.
 
-    outputs: one tensor or several. inputs: one tensor or several, leaves or not; each has
-    requires_grad. grad_outputs: dL/d(output) for each output, of its shape; 1 by default, for
-    outputs of one element. retain_graph: keep the graph for another pass; by default, only if
-    `create_graph`. create_graph: record the pass, so that the results can be differentiated again.
+    outputs: one tensor or several.
+    inputs: one tensor or several, leaves or not; each has requires_grad.
+    grad_outputs: dL/d(output) for each output, of its shape; 1 by default, for outputs of one
+        element.
+    retain_graph: keep the graph for another pass; by default, only if `create_graph`.
+    create_graph: record the pass, so that the results can be differentiated again.
     allow_unused: None for an input that no output depends on; otherwise that is a ValueError.
+
+    No tensor's `.grad` is changed.
     """
     outputs, inputs = _listed(outputs), _listed(inputs)
     if grad_outputs is None:
@@ -161,7 +165,7 @@ def _pushed_through(node: Node, slot: int, tangent: Any, many: bool) -> Any:
 def jacobian(output: Tensor, input: Tensor) -> Tensor:
     """∂output/∂input, of shape output.shape + input.shape. The graph is kept.
 
-    The elements of the output are differentiated in one sweep, or `AT_ONCE` in each. A ValueError
+    The elements of the output are differentiated in one sweep, or 256 in each. A ValueError
     says that the output does not depend on the input.
     """
     for x in (output, input):

@@ -103,6 +103,7 @@ class _Recorder(threading.local):
         self.enabled = True
         self.tracing = False  # whether a pass looks for where a nan or inf begins
         self.whole: list[Node] | None = None  # all that is made, where all is recorded
+        self.draws: Any = None  # what is drawn at random, while a function is compiled: drawn.py
         self.labels = [Label()]
         self.label = self.labels[0]
 

@@ -163,11 +163,14 @@ def log_softmax(x: Any, *, axis: int = -1) -> Any:
 def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     """log Σ e^x over all axes, an axis or several, without overflow.
 
-    All −inf gives −inf, with gradient 0.
+    All −inf gives −inf, with gradient 0; an inf gives inf, with gradient 1 there, 0 elsewhere.
     """
-    m, e = _shifted_exp(_floating(x), axis)
+    x = _floating(x)
+    m = np.maximum.reduce(x, axis=axis, keepdims=True)
+    lowest = _LOWEST[m.dtype]
+    m = np.minimum(np.maximum(m, lowest), -lowest)
     with np.errstate(divide="ignore"):
-        y = m + np.log(np.add.reduce(e, axis=axis, keepdims=True))
+        y = m + np.log(np.add.reduce(np.exp(x - m), axis=axis, keepdims=True))
     return y if keepdims else y.squeeze(axis)
 
 
@@ -242,7 +245,10 @@ def check_range(what: str, x: Any, size: int) -> Any:
 
 @primitive
 def one_hot(classes: Any, *, size: int, dtype: Any = np.float64) -> Any:
-    """Integers (…) in 0 … size−1 to (…, size): 1 at the class, 0 elsewhere."""
+    """Integers (…) in 0 … size−1 to (…, size): 1 at the class, 0 elsewhere.
+
+    An IndexError names an integer outside 0 … size−1, and its place.
+    """
     check_range("class", classes, size)
     return (classes[..., None] == np.arange(size)).astype(dtype)
 
@@ -424,7 +430,7 @@ rule(softmax,     lambda g, y, x, axis=-1: y * (g - (g * y).sum(axis=axis, keepd
 rule(log_softmax, lambda g, y, x, axis=-1: g - np.exp(y) * g.sum(axis=axis, keepdims=True))
 rule(logsumexp,   lambda g, y, x, axis=None, keepdims=False:
                       expand(g, x, axis, keepdims)
-                      * np.exp(x - expand(np.where(y == -np.inf, 0.0, y), x, axis, keepdims)))
+                      * np.exp(np.minimum(x - expand(finite(y), x, axis, keepdims), 0.0)))
 rule(cross_entropy, lambda g, y, z, classes, reduction="mean", ignore_index=None:
                         to_logits(g, y, z, classes, reduction, ignore_index),
                     None)
@@ -467,6 +473,11 @@ def slope_of_power(a: Any, b: Any) -> Any:
     if isinstance(b, (int, float)):
         return b * a ** (b - 1) if b else np.where(a == a, 0.0, a)
     return b * np.where(np.logical_and(a == 0, b == 0), 1.0, a) ** (b - 1)
+
+
+def finite(y: Any) -> Any:
+    """y, but 0 for −inf and the largest number for inf: what is subtracted from an infinite x."""
+    return np.where(y == -np.inf, 0.0, np.minimum(y, np.finfo(y.dtype).max))
 
 
 def share(g: Any, loses: Any, ties: Any) -> Any:
@@ -548,7 +559,7 @@ def to_logits(
     count = classes.size
     if ignore_index is not None:
         counted = classes != ignore_index
-        count = int(np.count_nonzero(counted))
+        count = np.sum(counted.astype(z.dtype))
         z = np.where(counted[..., None], z, 0.0)
     slope = softmax(z) - (classes[..., None] == np.arange(z.shape[-1]))
     if ignore_index is not None:

@@ -168,6 +168,9 @@ class Tensor(Node):
     data: what `np.array` takes, copied; of floating, integer or boolean dtype.
     requires_grad: record what is computed from this tensor. Floating dtypes only.
     name: what pictures and messages call it; by default the variable it was assigned to.
+
+    `grad` is dL/d(this), a tensor, once `backward` has found it; it is None before, and for what
+    was computed from other tensors, unless `retain_grad` asks for it.
     """
 
     __slots__ = ("grad", "_name")

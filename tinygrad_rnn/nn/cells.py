@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.functions import stack
-from ..engine.record import steps
+from ..engine.record import recorder, steps
 from ..engine.rules import relu, sigmoid
 from ..engine.tensor import Parameter, Tensor, as_array
 from .init import generator, uniform
@@ -252,27 +252,31 @@ def unroll(
     return stack(states[::-1] if reverse else states), state
 
 
-def inside_of(lengths: Any, T: int, B: int) -> npt.NDArray[np.bool_]:
-    """(T, B): whether step t of a row is in its sequence; a ValueError for impossible lengths."""
-    array = as_array(lengths)
-    if array.shape != (B,):
-        raise ValueError(f"lengths: {B} rows want as many lengths, not an array {array.shape}")
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"lengths: integers are wanted, not {array.dtype}")
-    for row, length in enumerate(array.tolist()):
-        if not 1 <= length <= T:
-            raise ValueError(f"lengths: row {row} has length {length}, which is not in 1 … {T}")
-    inside: npt.NDArray[np.bool_] = np.arange(1, T + 1)[:, None] <= array
-    return inside
+def inside_of(lengths: Any, T: int, B: int) -> Any:
+    """(T, B): whether step t of a row is in its sequence; a ValueError for impossible lengths.
+
+    While a function is compiled they are not checked: it is run on fewer steps, too, and what
+    lengths it will be called with, its recording does not know.
+    """
+    lengths = lengths if isinstance(lengths, Tensor) else np.asarray(lengths)
+    if lengths.shape != (B,):
+        raise ValueError(f"lengths: {B} rows want as many lengths, not an array {lengths.shape}")
+    if lengths.size and lengths.dtype.kind not in "iu":
+        raise TypeError(f"lengths: integers are wanted, not {lengths.dtype}")
+    if recorder.draws is None:
+        for row, length in enumerate(as_array(lengths).tolist()):
+            if not 1 <= length <= T:
+                raise ValueError(f"lengths: row {row} has length {length}, which is not in 1 … {T}")
+    return np.arange(T)[:, None] < lengths
 
 
-def _where(inside: npt.NDArray[np.bool_], following: Any, state: Any) -> Any:
+def _where(inside: Any, following: Any, state: Any) -> Any:
     """The following state in the rows that are inside their sequence, else the state as it is."""
     if isinstance(following, tuple):
         return tuple(_where(inside, *parts) for parts in zip(following, state, strict=True))
     return np.where(_wide(inside, following.ndim), following, state)
 
 
-def _wide(inside: npt.NDArray[np.bool_], ndim: int) -> npt.NDArray[np.bool_]:
+def _wide(inside: Any, ndim: int) -> Any:
     """With axes of length 1 behind, for an array of so many axes."""
-    return inside.reshape(inside.shape + (1,) * (ndim - inside.ndim))
+    return inside[(..., *(None,) * (ndim - inside.ndim))]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.drawn import drawn
 from ..engine.rules import embedding
-from ..engine.tensor import Parameter, as_array
+from ..engine.tensor import Parameter, Tensor
 from .init import generator, uniform
 from .module import Array, Module, assign
 
@@ -53,7 +54,6 @@ class Embedding(Module):
     """The rows of a table for integers: ids (…) in 0 … num_embeddings−1 to (…, embedding_dim).
 
     E: (num_embeddings, embedding_dim), starting from N(0, 1), as PyTorch's does.
-
     padding_idx: the id that fills up short sequences. Its vector is 0, and its row of E has no
     part in anything: the gradient there is 0.
     """
@@ -81,8 +81,8 @@ class Embedding(Module):
         x = embedding(self.E, ids)
         if self.padding_idx is None:
             return x
-        padding = as_array(ids) == self.padding_idx
-        return np.where(padding[..., None], 0.0, x)
+        ids = ids if isinstance(ids, Tensor) else np.asarray(ids)
+        return np.where((ids == self.padding_idx)[..., None], 0.0, x)
 
     def torch_state_dict(self) -> dict[str, Array]:
         return {"weight": self.E.numpy()}
@@ -95,9 +95,8 @@ class Dropout(Module):
     """In training, each element of x becomes 0 with probability p, and the rest x / (1 − p).
 
     x: (…), of any shape. In use, after `eval()`, x stays as it is.
-
     over_time: x is (T, …), and what is dropped is dropped in all time steps: there is one mask for
-    x_t, instead of one for each t. Gal, Ghahramani 2016, arXiv 1512.05287, section 4.
+        x_t, instead of one for each t. Gal, Ghahramani 2016, arXiv 1512.05287, section 4.
     rng: where the masks come from. `tg.save` keeps its state.
 
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014, JMLR 15.
@@ -116,8 +115,12 @@ class Dropout(Module):
         if not self.training or not self.p:
             return x
         shape = (1, *x.shape[1:]) if self.over_time else x.shape
-        mask = (self.rng.random(shape) >= self.p) / (1 - self.p)
-        return x * mask.astype(x.dtype)
+        p, dtype = self.p, x.dtype
+
+        def mask(rng: np.random.Generator) -> Array:
+            return ((rng.random(shape) >= p) / (1 - p)).astype(dtype)
+
+        return x * drawn(self.rng, mask)
 
     def __repr__(self) -> str:
         return f"Dropout(p={self.p}{', over_time=True' if self.over_time else ''})"

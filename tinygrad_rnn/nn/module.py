@@ -135,8 +135,7 @@ class Module:
             assign(parameter, arrays[name])
 
     def fitting(self, state: Mapping[str, Any]) -> dict[str, Array]:
-        """The entries of a state dict as arrays, if they fit; else the error of
-        `load_state_dict`."""
+        """The entries of a state dict as arrays, if they fit; else `load_state_dict`'s error."""
         expected = {name: parameter.array for name, parameter in self.named_parameters()}
         return _fitting(type(self).__name__, expected, state)
 

@@ -123,7 +123,7 @@ class Recurrent(Module):
 class RNN(Recurrent):
     """Layers of the lecture's network: h_t = f_h(x_t V + h_{t-1} W + b_h), as `RNNCell` has it.
 
-    outputs, state = rnn(x, state=None, lengths=None)
+        outputs, state = rnn(x, state=None, lengths=None)
 
     x: (T, B, input_size)                 outputs: (T, B, hidden_size · directions)
     state, before and after: (num_layers · directions, B, hidden_size); by default it starts at 0
@@ -173,7 +173,7 @@ class RNN(Recurrent):
 class LSTM(Recurrent):
     """Layers of long short-term memory; the equations are those of `LSTMCell`.
 
-    outputs, (h, c) = lstm(x, state=None, lengths=None)
+        outputs, (h, c) = lstm(x, state=None, lengths=None)
 
     x: (T, B, input_size)                 outputs: (T, B, hidden_size · directions)
     h, c, before and after: (num_layers · directions, B, hidden_size); by default they start at 0
@@ -211,7 +211,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """Layers of gated recurrent units; the equations are those of `GRUCell`.
 
-    outputs, state = gru(x, state=None, lengths=None)
+        outputs, state = gru(x, state=None, lengths=None)
 
     x: (T, B, input_size)                 outputs: (T, B, hidden_size · directions)
     state, before and after: (num_layers · directions, B, hidden_size); by default it starts at 0

@@ -4,6 +4,8 @@
     normal (one form for all spellings) → patterns (losses, sums of products) → schedule (what is a
     loop, and what is one operation over all steps) → memory (what is kept where) → source
 
+measure and report say what a program consists of, and where its time goes.
+
 What comes out for a recurrent network is backpropagation through time as people write it by hand;
 nothing in here knows of it.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,14 @@ import numpy.typing as npt
 from ..engine.record import recorder
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
+from .lengths import FEWEST, AnyLength, of_any_length, sequences
+from .report import report
 from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
 
 MOST = 64  # recordings that are kept
+ATTEMPTS = 2  # a number in the function may be that of the steps by chance, in one of them
 
 
 def compile(f: Callable[..., Any]) -> Program:
@@ -34,15 +39,22 @@ def compile(f: Callable[..., Any]) -> Program:
     f: takes arrays and tensors (also inside lists, tuples and dicts), computes with parameters that
     it finds in its closure or its globals, may call `backward()`, and returns tensors.
 
-    The first call with arguments of some shapes and dtypes runs f once and records it. Later calls
-    run the derived program: they return what f would return, as tensors without history, and add to
-    the `.grad` of the parameters what f would add. Parameters and tensors from outside are read as
-    they are at each call; a number, an array or an object that f has from outside and that is
-    another one than before makes f be recorded anew. What f does besides, such as printing,
-    appending to a list or drawing random numbers, happens only when it is recorded. f must not read
-    a value of a tensor (`.item()`, `if loss > 3`): that is a RuntimeError. Inside another compiled
-    function, in `trace_errors`, or fed a tensor that was computed from parameters, it is f that
-    runs.
+    The first call with arguments of some shapes and dtypes runs f and records it. Later calls run
+    the derived program: they return what f would return, as tensors without history, and add to the
+    `.grad` of the parameters what f would add. Parameters and tensors from outside are read as they
+    are at each call; a number, an array or an object that f has from outside and that is another
+    one than before makes f be recorded anew.
+
+    Sequences may have any length, if time is the first axis of the arguments: the program is
+    derived from their first few steps, and at each new length f runs once as it is, to see that the
+    program does what it does. Where that is not so, f is recorded at this length.
+
+    What f does besides, such as printing or appending to a list, happens when it runs, and that is
+    at each new kind of arguments, and more than once. The masks of `nn.Dropout` are drawn anew at
+    each call, as f would draw them; other random numbers stay those of the recording. f must not
+    read a value of a tensor (`.item()`, `if loss > 3`): that is a RuntimeError. Inside another
+    compiled function, in `trace_errors`, or fed a tensor that was computed from parameters, it is f
+    that runs.
     """
     if not callable(f):
         raise TypeError(f"compile: {type(f).__name__} is not a function")
@@ -59,6 +71,7 @@ class Program:
         functools.update_wrapper(self, f, updated=())
         self._f = f
         self._derived: dict[Any, Derived] = {}
+        self._any_length: dict[Any, list[AnyLength]] = {}
         self._last: Derived | None = None
         self._lock = threading.Lock()
 
@@ -85,8 +98,11 @@ class Program:
             derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
         if derived.run is None:
-            return self._f(*fill(args, given), **fill(kwargs, given))
+            return _without_history(self._f(*fill(args, given), **fill(kwargs, given)))
         arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
+        arrays += [sample(rng) for rng, sample in derived.drawn]
+        if not derived.kinds:
+            derived.kinds = [(x.shape, x.dtype) for x in arrays]
         arrays += [x.array for x in derived.captured]
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
@@ -109,14 +125,38 @@ class Program:
     def _derive(self, key: Any, args: Any, kwargs: Any, given: list[Any]) -> Derived:
         name = getattr(self._f, "__name__", "program")
         name = name if name.isidentifier() else "program"
-        try:
-            derived = derive(trace(self._f, args, kwargs, given), name)
-        except Unsupported as why:
-            derived = Derived.nothing(self._f, str(why))
+        derived = self._for_any_length(key, args, kwargs, given, name)
+        if derived is None:
+            try:
+                derived = derive(trace(self._f, args, kwargs, given), name)
+            except Unsupported as why:
+                derived = Derived.nothing(self._f, str(why))
         if len(self._derived) >= MOST:
             self._derived.clear()
         self._derived[key] = derived
         return derived
+
+    def _for_any_length(
+        self, key: Any, args: Any, kwargs: Any, given: list[Any], name: str
+    ) -> Derived | None:
+        """The program that serves all numbers of steps, if there is one and it serves this."""
+        for T, places in sequences(given):
+            kind = _without_length(key, given, places)
+            known = self._any_length.setdefault(kind, [])
+            if known and not known[0].derived.outside.unchanged():
+                known.clear()
+            for attempt in range(ATTEMPTS):
+                if attempt == len(known):
+                    least = known[-1].steps + 1 if known else FEWEST
+                    found = of_any_length(T, least, places, self._f, args, kwargs, given, name)
+                    if found is None:
+                        break
+                    known.append(found)
+                try:
+                    return known[attempt].at(T, self._f, args, kwargs, given)
+                except Unsupported:
+                    continue
+        return None
 
     @property
     def source(self) -> str:
@@ -126,15 +166,13 @@ class Program:
             raise RuntimeError(f"no program was derived, and the function runs: {derived.why}")
         return derived.source
 
-    def report(self) -> str:
-        """What the program of the last call consists of, in a few lines."""
-        derived = self._called()
-        facts = dict(derived.facts)
-        if derived.run is not None:
-            facts["bytes of arrays kept between calls"] = derived.buffers.size
-        width = max(map(len, facts), default=0)
-        lines = [f"{name:<{width}}  {number:>12,}" for name, number in facts.items()]
-        return "\n".join([*lines, *([derived.why] if derived.why else [])])
+    def report(self, times: bool = False) -> str:
+        """What the program of the last call consists of, and what its parts compute, as a table.
+
+        times: also how long they take, next to what the matrix products of this machine allow. The
+        program is run for that, on other numbers of the same shapes: for a second, or a dozen runs.
+        """
+        return report(self._called(), times)
 
     def _called(self) -> Derived:
         if self._last is None:
@@ -157,6 +195,23 @@ def _add_to_key(x: Any, key: list[Any]) -> None:
         x = x.array
     key.append(x.shape)
     key.append(x.dtype)
+
+
+def _without_length(key: Any, given: list[Any], places: Sequence[int]) -> Any:
+    """A key that is the same for all numbers of steps of the arguments at these places."""
+    free: list[Any] = [key[0]]
+    for i, x in enumerate(given):
+        _add_to_key(x, free)
+        if i in places:
+            free[-2] = free[-2][1:]
+    return places, *free, *key[len(free) :]
+
+
+def _without_history(returned: Any) -> Any:
+    """What f returned, as a program would return it."""
+    leaves: list[Any] = []
+    tree = flatten(returned, leaves)
+    return fill(tree, [x.detach() if isinstance(x, Tensor) else x for x in leaves])
 
 
 def _array(x: Any) -> npt.NDArray[Any]:

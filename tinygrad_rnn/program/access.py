@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .names import name_values
 from .operations import UFUNCS, expression, lifted, moves
 from .rewriting import ordered, uniform
 from .schedule import Unit
-from .text import Operand, dtype_text, index_text, number_text, shape_text, size_text
+from .text import Operand, dtype_text, index_text, number_in, number_text, shape_text, size_text
 from .trace import Unsupported
 from .views import is_view, view
 
@@ -51,9 +52,15 @@ class Where:
 
 
 class Access:
-    """Knows the places and names of the values of a schedule. inputs: its arguments, in order."""
+    """Knows the places and names of the values of a schedule. inputs: its arguments, in order.
 
-    def __init__(self, units: list[Unit], roots: Roots, inputs: list[Value]) -> None:
+    any_length: whether T may be another number of steps than was recorded. It becomes False where
+    a step is seen neither from the first nor from the last.
+    """
+
+    def __init__(
+        self, units: list[Unit], roots: Roots, inputs: list[Value], any_length: bool
+    ) -> None:
         self.units, self.roots = units, roots
         self.memory = Memory(units, roots)
         every = [value for unit in units for value in unit.values]
@@ -69,7 +76,7 @@ class Access:
         self.names = name_values(values, self.inputs, self.memory.goes_on)
         self.said = set(self.names)  # what has a name in the equations, too
         self.T = self.memory.rows[1]
-        self.any_length = self.T >= SHORTEST  # whether every step is seen from an end
+        self.any_length = any_length and self.T >= SHORTEST
         self._shown: dict[Buffer, str] = {}
         self._fill_names(values)
 
@@ -200,9 +207,8 @@ class Access:
         if value in self.names:
             return self.names[value]
         if is_range(value):
-            return f"np.arange({size_text(value.shape[0])})"
-        number = uniform(value)
-        text = number_text(number)
+            return range_text(value)
+        text = self._constant(uniform(value), value.dtype)
         reads = self.memory.read_by.get(value, [])
         plain = "python" in value.attributes or all(
             reader is not None and reader.op in (*UFUNCS, SUM) and reader.dtype == value.dtype
@@ -263,6 +269,10 @@ class Access:
         self.any_length = self.any_length and n <= 2
         return str(n)
 
+    def _constant(self, x: Any, dtype: Any) -> str:
+        """A number as text; as one that T is in, if T may be any and it looks like that."""
+        return (number_in(self.T, x, dtype) if self.any_length else "") or number_text(x)
+
     def _part_of(self, value: Value, xs: Sequence[Operand], whole: bool) -> str:
         """A value inside the expression of another."""
         if value.op != "subtract":
@@ -272,6 +282,16 @@ class Access:
 
 
 def is_range(value: Value) -> bool:
-    if value.op != "constant" or value.constant.ndim != 1 or value.dtype.kind != "i":
+    """Whether a constant is 0, 1, 2, … or 1, 2, 3, …, along its first axis."""
+    if value.op != "constant" or value.dtype.kind != "i" or value.constant.ndim == 0:
         return False
-    return bool(np.array_equal(value.constant, np.arange(len(value.constant))))
+    flat = value.constant.reshape(-1)
+    if len(flat) != len(value.constant) or flat[0] not in (0, 1):
+        return False
+    return bool(np.array_equal(flat, np.arange(flat[0], flat[0] + len(flat))))
+
+
+def range_text(value: Value) -> str:
+    size = size_text(value.shape[0])
+    text = f"np.arange({size})" if value.constant.flat[0] == 0 else f"np.arange(1, {size} + 1)"
+    return text + (f"[:{', None' * (len(value.shape) - 1)}]" if len(value.shape) > 1 else "")

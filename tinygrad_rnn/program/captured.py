@@ -80,8 +80,6 @@ class Captured:
         return []
 
     def _function(self, f: types.FunctionType) -> list[Any]:
-        if f.__module__ and f.__module__.startswith(_OURS):
-            return []
         found: list[Any] = [f.__defaults__, f.__kwdefaults__, f.__dict__]
         for cell in f.__closure__ or ():
             try:
@@ -89,6 +87,8 @@ class Captured:
                 self._cells.append((cell, cell.cell_contents))
             except ValueError:
                 continue  # not yet filled
+        if f.__module__ and f.__module__.startswith(_OURS):  # whose globals stay what they are
+            return found
         names = dict.fromkeys(_names(f.__code__))  # in the order of the code
         for name in [name for name in names if name in f.__globals__]:
             x = f.__globals__[name]

@@ -158,7 +158,7 @@ class Builder:
             if not value.leaf:
                 value.attributes = dict(node.attributes)
                 value.reads = [
-                    Read(of[x] if isinstance(x, Node) else _literal(x)) for x in node.inputs or ()
+                    Read(of[x] if isinstance(x, Node) else literal(x)) for x in node.inputs or ()
                 ]
         _name_adjoints(nodes, {node.place: node for node in nodes}, of.__getitem__)
         return [Read(of[node]) for node in outputs]
@@ -216,7 +216,7 @@ class Builder:
     ) -> None:
         slots: dict[int, Read] = {}
         for slot, by_step in line.constants.items():
-            slots[slot] = Read(_literal(by_step[None]))
+            slots[slot] = Read(literal(by_step[None]))
         for edge in edges:
             source = values[edge.source]
             if edge.sign is None or source.steps is None:
@@ -298,7 +298,7 @@ def _by_steps(arrays: dict[int, Any], steps: Steps) -> Value:
     """A constant for each step: one, if they are equal; else they are the rows of an array."""
     first = next(iter(arrays.values()))
     if all(type(x) is type(first) and np.array_equal(x, first) for x in arrays.values()):
-        value = _literal(first)
+        value = literal(first)
         if np.asarray(first).dtype == np.asarray(next(reversed(arrays.values()))).dtype:
             return value
     ts = sorted(arrays)
@@ -311,7 +311,7 @@ def _by_steps(arrays: dict[int, Any], steps: Steps) -> Value:
     return row
 
 
-def _literal(x: Any) -> Value:
+def literal(x: Any) -> Value:
     """A constant; a Python number stays one, which takes on the dtype of what it meets."""
     value = constant(x)
     if type(x) in (int, float, bool):

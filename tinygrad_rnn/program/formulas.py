@@ -6,6 +6,7 @@ what has none is written out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,10 @@ DEEPEST = 6
 
 
 class Formulas:
-    """Writes equations; `name_of` gives the name of a value, or None."""
+    """Writes equations; `name_of` gives the name of a value, or None. T: the last step."""
 
-    def __init__(self, name_of: Callable[[Value], str | None]) -> None:
-        self.name_of = name_of
+    def __init__(self, name_of: Callable[[Value], str | None], T: int) -> None:
+        self.name_of, self.T = name_of, T
 
     def equation(self, value: Value) -> str:
         """`dh_t = dz_t Uᵀ + da_{t+1} Wᵀ`."""
@@ -52,11 +53,14 @@ class Formulas:
         if number is not None:
             return f"{number:.6g}" if not isinstance(number, bool) else str(number), 2
         if value.op == "getitem" and value.reads[0].source.op == "input" and value.name:
-            return at_step(value.name, _subscript(read, shift)), 2
+            (at, *_) = value.attributes["index"]
+            if isinstance(at, int) and value.steps is None:
+                return at_step(value.name, self._step(self.T if at == -1 else at + 1)), 2
+            return at_step(value.name, self._subscript(read, shift)), 2
         if name is not None:
             if value.steps is None:
                 return name, 2
-            return at_step(name, _subscript(read, shift)), 2
+            return at_step(name, self._subscript(read, shift)), 2
         if deep == 0 or value.leaf:
             return "…", 2
         return self._made(value, shift, deep - 1)
@@ -135,9 +139,23 @@ class Formulas:
         if not c:
             return text
         number = uniform(c[0].source)
-        if number is not None and number and abs(1 / number - round(1 / number)) < 1e-6:
-            return f"({text}) / {size_text(round(1 / number))}" if number != 1 else text
+        parts = 1 / number if number else 0
+        if parts and abs(parts - round(parts)) < 1e-6:
+            rows = math.prod(value.shape[:-1])
+            if rows > 1 and round(parts) == self.T * rows:
+                return f"({text}) / (T {' '.join(map(size_text, value.shape[:-1]))})"
+            return f"({text}) / {size_text(round(parts))}" if number != 1 else text
         return f"({text}) · {self._read(c[0], shift, deep)[0]}"
+
+    def _subscript(self, read: Read, shift: int) -> str:
+        if read.sign == 0:
+            return self._step(read.offset or 0)
+        if read.sign == -1:
+            return "{T+1-t}"
+        return "t" if not shift else f"{{t{shift:+}}}"
+
+    def _step(self, t: int) -> str:
+        return "T" if t == self.T else str(t)
 
 
 def _classification(value: Value) -> tuple[Read, Read]:
@@ -151,14 +169,6 @@ def _classification(value: Value) -> tuple[Read, Read]:
                 return shifted.source.reads[0], y
             waiting.append(read.source)
     raise AssertionError("a loss without classes")
-
-
-def _subscript(read: Read, shift: int) -> str:
-    if read.sign == 0:
-        return str(read.offset)
-    if read.sign == -1:
-        return "{T+1-t}"
-    return "t" if not shift else f"{{t{shift:+}}}"
 
 
 def _index(part: Any) -> str:

@@ -109,6 +109,7 @@ def lecture_names(values: Sequence[Value]) -> None:
         if (
             value.op == SUM
             and value.name is None
+            and value.adjoint is None
             and value.steps is not None
             and overlap(value) is False
         ):

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .equations import SUM, Read, Roots, Value, constant
-from .rewriting import ordered, same_always, substitute, uniform
+from .equations import SUM, Read, Roots, Value, constant, readers
+from .rewriting import at_step, ordered, same_always, strong_components, substitute, uniform
 from .sums import flatten_sums, give_one_home, merge_terms, total_sums
 
 
 def normalise(roots: Roots) -> None:
     """Bring what the roots need to normal form, in place."""
     _differences(roots)
+    _once(roots)
     changed = True
     while changed:
         changed = False
@@ -38,6 +39,33 @@ def _differences(roots: Roots) -> None:
         minus = Value("negative", value.steps, (), value.dtype, [b])
         value.op = SUM
         value.reads = [a, Read(minus, 1, 0, value.steps)]
+
+
+def _once(roots: Roots) -> None:
+    """What is computed in one step only, and is on no loop, is shared: the loss of the last."""
+    once: dict[Value, int] = {}
+    for group in strong_components(roots):
+        (value, *others) = group
+        if not others and value.steps is not None and len(value.steps) == 1:
+            once[value] = min(value.steps)
+    for value, t in once.items():
+        value.steps, value.attributes = None, at_step(value.attributes, t)
+        if value.op == "getitem":
+            value.attributes["index"] = _from_the_end(value.attributes["index"], value.reads[0])
+        for read in value.reads:
+            read.steps = None
+            if read.sign is not None:
+                read.sign, read.offset = 0, read.at(t)
+    for reads in (roots, *(value.reads for value in readers(roots))):
+        for i, read in enumerate(reads):
+            if read.source in once:
+                reads[i] = Read(read.source, steps=read.steps)
+
+
+def _from_the_end(index: Any, read: Read) -> Any:
+    """An index in which the last row is called so."""
+    rows = read.source.shape[0] if read.source.shape else 1
+    return (-1, *index[1:]) if index and rows > 1 and index[0] == rows - 1 else index
 
 
 def _copies(roots: Roots) -> bool:
@@ -101,6 +129,9 @@ def _constants(roots: Roots) -> bool:
     """Compute what is computed from constants."""
     instead = {}
     for value in ordered(roots):
+        if value.op == "getitem" and (number := uniform(value.reads[0].source)) is not None:
+            instead[value] = Read(constant(np.full(value.shape, number, value.dtype)))
+            continue
         if value.leaf or value.example is None or not value.reads or not same_always(value):
             continue
         if all(read.source.op == "constant" for read in value.reads):

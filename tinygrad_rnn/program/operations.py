@@ -6,7 +6,6 @@ as text; into which array they go, and in which order, is not known here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -112,12 +111,13 @@ def _reduction(value: Value, xs: Sequence[Operand], whole: bool) -> str:
     axis = value.attributes.get("axis")
     keepdims = ", keepdims=True" if value.attributes.get("keepdims") else ""
     if value.op == "mean" and not keepdims:
-        size = math.prod(x.shape) // max(math.prod(value.shape), 1)
+        ndim = len(x.shape)
+        axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        sizes = [x.shape[a % ndim] for a in axes]
         total = Value("sum", value.steps, value.shape, value.dtype, value.reads, value.attributes)
-        by = [size_text(n) for n in x.shape] if not value.shape else [str(size)]
-        if size > 0 and x.shape:
-            divisor = by[0] if len(by) == 1 else f"({' * '.join(by)})"
-            return f"{_reduction(total, xs, whole)} / {divisor}"
+        if sizes and all(sizes):
+            by = " * ".join(map(size_text, sizes))
+            return f"{_reduction(total, xs, whole)} / {by if len(sizes) == 1 else f'({by})'}"
     name = {"amax": "max", "amin": "min"}.get(value.op, value.op)
     if whole and x.stepped:
         axis = tuple(range(len(x.shape))) if axis is None else axis

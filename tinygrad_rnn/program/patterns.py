@@ -24,13 +24,15 @@ from typing import Any
 import numpy as np
 
 from ..fold import Moving
-from .equations import SUM, Read, Roots, Value, readers
+from .equations import SUM, Read, Roots, Value, literal, readers
 from .normal import normalise
 from .rewriting import ordered, substitute, uniform
 
 
 def recognise(roots: Roots) -> None:
     """Replace the patterns, in place."""
+    if _ignored(roots):
+        normalise(roots)
     _losses(roots)
     _stacks(roots)
     normalise(roots)
@@ -58,6 +60,39 @@ def _instead(value: Value, new: Value) -> Read:
 
 
 # ------------------------------------------------------------------------------------- the losses
+
+
+def _ignored(roots: Roots) -> bool:
+    """cross_entropy with an ignore_index: that of the z and y that count, and 0 elsewhere."""
+    instead: dict[Value, Read] = {}
+    for value in ordered(roots):
+        ignored = value.attributes.get("ignore_index")
+        if value.op != "cross_entropy" or ignored is None:
+            continue
+        z, y = value.reads
+        rows = z.source.shape[:-1]
+        counted = _made("not_equal", value, rows, y, literal(ignored))
+        wide = _made("getitem", value, (*rows, 1), counted)
+        counted.dtype = wide.dtype = np.dtype(bool)
+        wide.attributes = {"index": (Ellipsis, None)}
+        z_counted = _made("where", value, z.source.shape, wide, z, literal(0.0))
+        y_counted = _made("where", value, rows, counted, y, literal(0))
+        y_counted.dtype = y.source.dtype
+        each = _made("cross_entropy", value, rows, z_counted, y_counted)
+        each.attributes = {"reduction": "none"}
+        result = _made("where", value, rows, counted, each, literal(0.0))
+        reduction = value.attributes.get("reduction", "mean")
+        if reduction != "none":
+            result = _made("sum", value, (), result)
+            result.attributes = {"axis": None}
+        if reduction == "mean":
+            numbers = _made("astype", value, rows, counted)
+            numbers.attributes = {"dtype": value.dtype}
+            count = _made("sum", value, (), numbers)
+            count.attributes = {"axis": None}
+            result = _made("divide", value, (), result, count)
+        instead[value] = _instead(value, result)
+    return substitute(roots, instead)
 
 
 def _losses(roots: Roots) -> None:

@@ -11,7 +11,7 @@ from .equations import SUM, Value
 from .operations import lifted
 from .rewriting import uniform
 from .statements import Statements
-from .text import Operand, dtype_text, flat, number_text, rows, shape_text, size_text
+from .text import Operand, dtype_text, flat, rows, shape_text, size_text
 
 
 class Phrases(Statements):
@@ -123,7 +123,7 @@ class Phrases(Statements):
         size = int(np.prod(value.shape[:-1]))
         if mean and e.op == "exp" and size > 1 and c == np.asarray(1 / size, value.dtype):
             return " / ".join(["1", *(size_text(n) for n in value.shape[:-1])])
-        return number_text(c)
+        return self._constant(c, value.dtype)
 
     def _write_rows_product(
         self, value: Value, xs: list[Operand], out: str, whole: bool

@@ -1,4 +1,4 @@
-"""Rewriting: what all passes over equations need: an order, and reading one thing for another."""
+"""Rewriting: what all passes over equations need: an order, cycles, and reading one for another."""
 
 from __future__ import annotations
 
@@ -27,6 +27,49 @@ def ordered(roots: Roots) -> list[Value]:
                 waiting.pop()
                 order.append(value)
     return list(dict.fromkeys(order))
+
+
+def strong_components(roots: Roots) -> list[list[Value]]:
+    """The strongly connected components, sources first: Tarjan's algorithm, without recursion."""
+    index: dict[Value, int] = {}
+    low: dict[Value, int] = {}
+    stack: list[Value] = []
+    on_stack: set[Value] = set()
+    found: list[list[Value]] = []
+    for root in roots:
+        if root.source in index:
+            continue
+        waiting = [(root.source, iter(root.source.reads))]
+        index[root.source] = low[root.source] = len(index)
+        stack.append(root.source)
+        on_stack.add(root.source)
+        while waiting:
+            value, reads = waiting[-1]
+            for read in reads:
+                source = read.source
+                if source not in index:
+                    index[source] = low[source] = len(index)
+                    stack.append(source)
+                    on_stack.add(source)
+                    waiting.append((source, iter(source.reads)))
+                    break
+                if source in on_stack:
+                    low[value] = min(low[value], index[source])
+            else:
+                waiting.pop()
+                if waiting:
+                    above = waiting[-1][0]
+                    low[above] = min(low[above], low[value])
+                if low[value] == index[value]:
+                    group = []
+                    while True:
+                        member = stack.pop()
+                        on_stack.discard(member)
+                        group.append(member)
+                        if member is value:
+                            break
+                    found.append(group[::-1])
+    return found
 
 
 def substitute(roots: Roots, instead: dict[Value, Read]) -> bool:
@@ -68,6 +111,19 @@ def same_always(value: Value) -> bool:
         return False
     whole = value.op != SUM or all(read.steps == value.steps for read in value.reads)
     return whole and all(read.source.steps is None for read in value.reads)
+
+
+def at_step(x: Any, t: int) -> Any:
+    """An attribute as it is in one step."""
+    if isinstance(x, Moving):
+        return x.at(t)
+    if isinstance(x, dict):
+        return {key: at_step(part, t) for key, part in x.items()}
+    if isinstance(x, (tuple, list)):
+        return type(x)(at_step(part, t) for part in x)
+    if isinstance(x, slice):
+        return slice(*(at_step(part, t) for part in (x.start, x.stop, x.step)))
+    return x
 
 
 def uniform(value: Value) -> Any:

@@ -9,12 +9,16 @@ This file does not know how an operation is written, only which can be done for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .equations import SUM, Read, Roots, Value, readers
+from .rewriting import strong_components
 from .trace import Unsupported
 from .views import is_view
+
+MANY = 1000  # steps: what is small is small in long sequences, for all of which a program is
 
 
 @dataclass(eq=False, slots=True)
@@ -52,49 +56,6 @@ def schedule(roots: Roots, at_once: Callable[[Value], bool]) -> list[Unit]:
             step = alone.steps is not None and not at_once(alone)
             units.append(Unit(group, 1 if step else 0))
     return _small_first(units)
-
-
-def strong_components(roots: Roots) -> list[list[Value]]:
-    """The strongly connected components, sources first: Tarjan's algorithm, without recursion."""
-    index: dict[Value, int] = {}
-    low: dict[Value, int] = {}
-    stack: list[Value] = []
-    on_stack: set[Value] = set()
-    found: list[list[Value]] = []
-    for root in roots:
-        if root.source in index:
-            continue
-        waiting = [(root.source, iter(root.source.reads))]
-        index[root.source] = low[root.source] = len(index)
-        stack.append(root.source)
-        on_stack.add(root.source)
-        while waiting:
-            value, reads = waiting[-1]
-            for read in reads:
-                source = read.source
-                if source not in index:
-                    index[source] = low[source] = len(index)
-                    stack.append(source)
-                    on_stack.add(source)
-                    waiting.append((source, iter(source.reads)))
-                    break
-                if source in on_stack:
-                    low[value] = min(low[value], index[source])
-            else:
-                waiting.pop()
-                if waiting:
-                    above = waiting[-1][0]
-                    low[above] = min(low[above], low[value])
-                if low[value] == index[value]:
-                    group = []
-                    while True:
-                        member = stack.pop()
-                        on_stack.discard(member)
-                        group.append(member)
-                        if member is value:
-                            break
-                    found.append(group[::-1])
-    return found
 
 
 def factor_sums(roots: Roots) -> None:
@@ -263,12 +224,10 @@ def _small_first(units: list[Unit]) -> list[Unit]:
                 position = ready
         placed.append((position, i, unit))
         for value in unit.values:
-            at[value] = max(ready, 0) if is_view(value) else position
+            alone = is_view(value) and not unit.direction
+            at[value] = max(ready, 0) if alone else position
     return [unit for _, _, unit in sorted(placed, key=lambda p: p[:2])]
 
 
 def _size(value: Value) -> int:
-    size = len(value.steps) if value.steps is not None else 1
-    for n in value.shape:
-        size *= n
-    return size
+    return math.prod(value.shape) * (1 if value.steps is None else MANY)

@@ -22,12 +22,14 @@ from .trace import Unsupported
 class Writer(Loops):
     """Writes the function. inputs: the values of its arguments, in order."""
 
-    def __init__(self, name: str, units: list[Unit], roots: Roots, inputs: list[Value]) -> None:
+    def __init__(
+        self, name: str, units: list[Unit], roots: Roots, inputs: list[Value], any_length: bool
+    ) -> None:
         for value in readers(roots):
             if not known(value):
                 raise Unsupported(f"it is not known how {value.op} is written in NumPy")
-        super().__init__(units, roots, inputs)
-        self.formulas = Formulas(self._formula_name)
+        super().__init__(units, roots, inputs, any_length)
+        self.formulas = Formulas(self._formula_name, self.T)
         self.name = name
         self.body: list[str] = []
         self.checked: dict[str, str] = {}
@@ -56,8 +58,9 @@ class Writer(Loops):
         shapes = [f"{self.names[v]}: {self._plain(shape_text(v.shape))}" for v in self.inputs]
         results = [self._result(root) for root in self.roots]
         steps = f" of {self.T} steps" if self.T else ""
+        given = ", for any number of steps" if self.any_length else ""
         return [
-            f'"""What {self.name} computes, derived from a recording{steps}.',
+            f'"""What {self.name} computes{given}, derived from a recording{steps}.',
             "",
             *_filled(shapes),
             "",
@@ -132,7 +135,7 @@ class Writer(Loops):
         }  # fmt: skip
         self.letter = {n: letter for letter, (n, _) in clear.items()}
         text = self._plain(text)
-        used = [x for x in ("T", "B", "D", "H", "K") if re.search(rf"\b{x}\b", text)]
+        used = [x for x in ("T", "B", "D", "H", "K") if re.search(rf"(?<![.\w]){x}\b", text)]
         lines: list[str] = []
         if "T" in used and "T" not in clear:
             lines.append(f"T = {self.T}")

@@ -34,7 +34,7 @@ class Statements(Access):
         if value.op == SUM:
             return lines + self._sum(value, where, out)
         xs = [self._operand(read, where) for read in value.reads]
-        self._check_integers(value, xs)
+        lines += self._check_integers(value, xs, where)
         if not buffered and value.op in ("tile", "class_slope", "shifted"):
             shape = shape_text(value.shape)
             lines.append((None, f"{out} = np.empty({shape}, {dtype_text(value.dtype)})"))
@@ -59,7 +59,7 @@ class Statements(Access):
         if value.op in UFUNCS and buffered and value.shape:
             return [*lines, (None, self._ufunc_into(value, lifted(value, xs, whole), out))]
         if value.op == "matmul" and into:
-            text = self._matmul_into(value, xs, out, where)
+            text = self._matmul_into(value, xs, out, whole)
             if text:
                 return [*lines, (None, text)]
         return [*lines, (None, self._assigned(value, out, expression(value, xs, whole), where))]
@@ -91,11 +91,8 @@ class Statements(Access):
             return f"{out} = {text}"
         return f"{out}[...] = {text}"
 
-    def _matmul_into(
-        self, value: Value, xs: Sequence[Operand], out: str, where: Where | None
-    ) -> str:
+    def _matmul_into(self, value: Value, xs: Sequence[Operand], out: str, whole: bool) -> str:
         a, b = xs
-        whole = where is not None and not where.loop
         if whole and (a.stepped or b.stepped):
             if b.stepped or len(b.shape) != 2:
                 return ""
@@ -105,8 +102,6 @@ class Statements(Access):
             target = rows(Operand(out, value.shape, value.dtype))
             return f"np.dot({rows(a)}, {b.text}, out={target})"
         if len(a.shape) <= 2 and len(b.shape) == 2:
-            if where is not None:  # in a loop, where a call by way of np costs a tenth more
-                return f"{a.tight}.dot({b.text}, out={out})"
             return f"np.dot({a.text}, {b.text}, out={out})"
         return ""
 
@@ -136,7 +131,7 @@ class Statements(Access):
             overlap = sum(len(r.steps or ()) for r in reads) != len(value.steps or ())
             if len(always) >= 2:
                 a, b = sorted(always, key=lambda r: r.source.shape != value.shape)[:2]
-                pair = lifted(value, [self._operand(r, where) for r in (a, b)],
+                pair = lifted(value, [self._term(r, where) for r in (a, b)],
                               where is not None and not where.loop)  # fmt: skip
                 if value.shape:
                     lines.append((None, f"np.add({pair[0].text}, {pair[1].text}, out={out})"))
@@ -144,7 +139,7 @@ class Statements(Access):
                     lines.append((None, f"{out} = {pair[0].text} + {pair[1].text}"))
                 reads = [r for r in reads if r is not a and r is not b]
             elif always:
-                x = self._operand(always[0], where)
+                x = self._term(always[0], where)
                 lines.append((None, self._assigned(value, out, x.text, where)))
                 reads = [r for r in reads if r is not always[0]]
             elif overlap or value.steps is None:
@@ -159,10 +154,12 @@ class Statements(Access):
 
     def _term(self, read: Read, where: Where | None) -> Operand:
         """A term of a shared sum, which may itself be the sum over all steps."""
+        if read.over is None:
+            return self._operand(read, where)
+        if len(read.over) == 1:
+            return self._operand(Read(read.source, 0, read.over[0]), where)
         x = self._operand(read, where)
-        if read.over is not None:
-            return Operand(f"{x.tight}.sum(axis=0)", x.shape, x.dtype)
-        return x
+        return Operand(f"{x.tight}.sum(axis=0)", x.shape, x.dtype)
 
     def _part(self, value: Value, read: Read, where: Where | None, sign: str) -> Lines:
         """A term in the steps in which it is there."""
@@ -180,21 +177,27 @@ class Statements(Access):
         (x,) = lifted(value, [self._operand(read, part)], True)  # type: ignore[assignment]
         return [(None, f"{self._target(value, part)} {sign} {x.text}")]  # type: ignore[attr-defined]
 
-    def _check_integers(self, value: Value, xs: list[Operand]) -> None:
+    def _check_integers(self, value: Value, xs: list[Operand], where: Where | None) -> Lines:
         """NumPy counts negative indices from the end; as classes they are mistakes."""
-        where = {"embedding": 1, "pick": 1}.get(value.op)
-        if where is None:
-            return
-        source = value.reads[where].source
+        slot = {"embedding": 1, "pick": 1}.get(value.op)
+        if slot is None:
+            return []
+        source = value.reads[slot].source
         while not source.leaf and self.memory.inline(source):
             source = source.reads[0].source
-        if source.op not in ("input", "captured", "constant", "argmax", "argmin"):
-            raise Unsupported("classes are computed, and may be below 0")
-        if source.op in ("input", "captured") and source.dtype.kind == "i" and all(source.shape):
+        if source.op in ("argmax", "argmin"):
+            return []
+        if not source.leaf:
+            if where is not None and where.loop:
+                raise Unsupported("classes are computed step by step, and may be below 0")
+            return [(None, f"if {xs[slot].tight}.min() < 0:"),
+                    (None, '    raise IndexError("a class below 0")')]  # fmt: skip
+        if source.op != "constant" and source.dtype.kind == "i" and all(source.shape):
             name = self.names[source]
             self.checked[name] = (
                 f'if {name}.min() < 0:\n    raise IndexError("{name}: a number below 0")'
             )
+        return []
 
     def _rename(self, value: Value) -> list[str]:
         """The line that gives an array the name of what it is to hold now."""

@@ -92,7 +92,8 @@ def log_softmax(x, axis=-1):
     "logsumexp": '''
 def logsumexp(x, axis=None, keepdims=False):
     """log sum e^x along an axis."""
-    m = np.maximum(x.max(axis=axis, keepdims=True), np.finfo(x.dtype).min)
+    lowest = np.finfo(x.dtype).min
+    m = np.minimum(np.maximum(x.max(axis=axis, keepdims=True), lowest), -lowest)
     with np.errstate(divide="ignore"):
         y = m + np.log(np.exp(x - m).sum(axis=axis, keepdims=True))
     return y if keepdims else y.squeeze(axis)
@@ -113,6 +114,25 @@ def number_text(x: Any) -> str:
     if isinstance(x, float) and x.is_integer() and abs(x) < 1e6:
         return repr(x)
     return repr(x)
+
+
+def number_in(T: int, x: Any, dtype: Any) -> str:
+    """A number as k / T, k * T or 1 / T / m, if it is that for a whole k or m; else ""."""
+    if np.dtype(dtype).kind not in "fiu" or not x or not math.isfinite(x):
+        return ""
+    eps = float(np.finfo(dtype).eps) if np.dtype(dtype).kind == "f" else 0.0
+
+    def whole(y: float) -> int:
+        near = round(y) if abs(y) < 1e6 else 0
+        return near if abs(y - near) <= 2 * eps * abs(y) else 0
+
+    number, inverse = whole(float(x)), whole(1 / float(x))
+    if number and number % T == 0:
+        return "T" if number == T else f"T * {size_text(number // T)}"
+    if inverse and inverse % T == 0:
+        return "1 / T" if inverse == T else f"1 / T / {size_text(inverse // T)}"
+    times = whole(float(x) * T)
+    return f"{times} / T" if times % T else ""
 
 
 def size_text(n: int) -> str:

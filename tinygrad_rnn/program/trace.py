@@ -7,12 +7,13 @@ in `.grad` becomes an output. This file knows how a function is called, and noth
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..engine.drawn import Draws, Sample, drawing
 from ..engine.record import Node, cut_from, history, recording_all
 from ..engine.tensor import Tensor
 from .captured import Captured
@@ -36,7 +37,8 @@ class Gradient:
 class Trace:
     """A recorded function.
 
-    inputs: the leaf for each array or tensor among the arguments.
+    inputs: the leaf for each array or tensor among the arguments, and for each array of random
+        numbers. drawn: how those are drawn.
     captured: the tensors from outside that it computes with.
     outputs: what it computed, without repetition. They hold the recording: drop them when done.
     result: what it returned, with places among the outputs in the place of tensors.
@@ -44,6 +46,7 @@ class Trace:
     """
 
     inputs: list[Tensor]
+    drawn: list[tuple[np.random.Generator, Sample]]
     captured: list[Tensor]
     outputs: list[Tensor]
     result: Any
@@ -99,61 +102,95 @@ def key_of(tree: Any) -> Any:
     return type(tree), tree
 
 
-def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Trace:
-    """Run f once and record it. `args` and `kwargs` have places, `given` the arrays for them."""
-    named = argument_names(f, args, kwargs)
+@dataclass
+class Run:
+    """A function that was run on tensors.
+
+    left: the gradients that it left: whose, at which place among the arguments if it is one, and
+        the gradient, which is None where it was forgotten.
+    marks: what stood in the place of the gradients before.
+    draws: the random numbers that it drew.
+    """
+
+    returned: Any
+    left: list[tuple[Tensor, int | None, Tensor | None]]
+    marks: list[Tensor]
+    draws: Draws
+
+
+def run(f: Callable[..., Any], args: Any, kwargs: Any, inputs: list[Tensor],
+        outside: Captured) -> Run:  # fmt: skip
+    """Run f, leaving no gradient anywhere. `args` and `kwargs` have places for the inputs."""
+    tensors = list(outside.tensors.values())
+    before = [x.grad for x in tensors]
+    marks = [Tensor(np.zeros(x.shape, x.dtype)) for x in [*tensors, *inputs]]
+    try:
+        for x, mark in zip([*tensors, *inputs], marks, strict=True):
+            x.grad = mark
+        with drawing() as draws:
+            returned = f(*fill(args, inputs), **fill(kwargs, inputs))
+        places = [None] * len(tensors) + list(range(len(inputs)))
+        left = [
+            (x, at, x.grad)
+            for x, at, mark in zip([*tensors, *inputs], places, marks, strict=True)
+            if x.grad is not mark
+        ]
+    finally:
+        for x, g in zip(tensors, before, strict=True):
+            x.grad = g
+        for x in inputs:
+            x.grad = None
+    return Run(returned, left, marks, draws)
+
+
+def as_inputs(given: Sequence[Any], names: Sequence[str]) -> list[Tensor]:
+    """The arrays and tensors of a call as new tensors."""
     inputs = [
         Tensor(x.array if isinstance(x, Tensor) else x, name=name)
-        for x, name in zip(given, named, strict=True)
+        for x, name in zip(given, names, strict=True)
     ]
     for x, leaf in zip(given, inputs, strict=True):
         leaf.requires_grad = isinstance(x, Tensor) and x.requires_grad
+    return inputs
+
+
+def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Trace:
+    """Run f once and record it. `args` and `kwargs` have places, `given` the arrays for them."""
+    named = argument_names(f, args, kwargs)
+    inputs = as_inputs(given, named)
     outside = Captured(f)
-    tensors = list(outside.tensors.values())
-    before = {id(x): x.grad for x in tensors}
-    marks = {id(x): Tensor(np.zeros(x.shape, x.dtype)) for x in [*tensors, *inputs]}
     since = Tensor(0.0).number
-    try:
-        for x in [*tensors, *inputs]:
-            x.grad = marks[id(x)]
-        with recording_all() as recorded:
-            returned = f(*fill(args, inputs), **fill(kwargs, inputs))
-        left = {id(x): x.grad for x in [*tensors, *inputs]}
-    finally:
-        for x in tensors:
-            x.grad = before[id(x)]
-        for x in inputs:
-            x.grad = None
+    with recording_all() as recorded:
+        found = run(f, args, kwargs, inputs, outside)
     outputs: list[Any] = []
-    result = flatten(returned, outputs)
+    result = flatten(found.returned, outputs)
     if not any(isinstance(x, Tensor) for x in outputs):
         raise TypeError(
-            f"compile: {_name(f)} returned {type(returned).__name__}, and no tensor. What it "
+            f"compile: {_name(f)} returned {type(found.returned).__name__}, and no tensor. What it "
             "computes can't be told from its recording; return the loss, say"
         )
     made = set(recorded)
     outputs = [_source(x, made) if isinstance(x, Tensor) else Tensor(x) for x in outputs]
     returned_count = len(outputs)
     gradients = []
-    places = {id(x): i for i, x in enumerate(inputs)}
-    for x in [*tensors, *inputs]:
-        g, mark = left[id(x)], marks[id(x)]
-        if g is mark:
-            continue
-        at = places.get(id(x))
+    marks = set(found.marks)
+    for x, at, g in found.left:
+        tensor = x if at is None else None
         if g is None:
-            gradients.append(Gradient(None if at is not None else x, at, None, False))
+            gradients.append(Gradient(tensor, at, None, False))
             continue
-        added = g.primitive is not None and g.inputs is not None and g.inputs[0] is mark
+        added = g.primitive is not None and g.inputs is not None and g.inputs[0] in marks
         term = g.inputs[1] if added and g.inputs is not None else g
-        gradients.append(Gradient(None if at is not None else x, at, len(outputs), added))
+        gradients.append(Gradient(tensor, at, len(outputs), added))
         outputs.append(term)
     nodes = history(*outputs)
-    if not set(nodes).isdisjoint(marks.values()):
+    if not set(nodes).isdisjoint(marks):
         raise Unsupported("a gradient was computed from the gradient before it")
+    inputs = [*inputs, *found.draws.tensors]
+    known = set(map(id, inputs))
     captured = []
     for node in nodes:
-        if node.number >= since or id(node) in places:
+        if node.number >= since or id(node) in known:
             continue
         if node.primitive is not None and node.requires_grad:
             raise Unsupported(f"{_label(node)} was computed before the call")
@@ -163,8 +200,9 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
     strangers = [x for x in nodes if x.primitive is None and x.requires_grad and x.number >= since]
     if strangers:
         raise Unsupported(f"{_label(strangers[0])} is made anew in each call")
-    names: dict[Node, str] = {leaf: name for leaf, name in zip(inputs, named, strict=True) if name}
-    return Trace(inputs, captured, outputs, result, returned_count, gradients, outside, names)
+    names: dict[Node, str] = {x: name for x, name in zip(inputs, named, strict=False) if name}
+    return Trace(inputs, found.draws.taken, captured, outputs, result, returned_count, gradients,
+                 outside, names)  # fmt: skip
 
 
 def _source(x: Any, made: set[Node]) -> Any:

@@ -106,15 +106,22 @@ def train(network: Network, ids: Array, updates: int) -> Iterator[float]:
     """Train on a text, and yield the loss per character, in nats, after each update.
 
     The text is read as streams side by side. From one chunk to the next the state is carried over
-    and its history is cut off, so the gradient reaches back to the start of the chunk.
+    and its history is cut off, so the gradient reaches back to the start of the chunk. What runs is
+    the program that is derived from the first chunk.
     """
+
+    @tg.compile
+    def gradient(xs: Any, ys: Any, h: Any) -> tuple[tg.Tensor, tg.Tensor]:
+        L, h = network.forward(xs, ys, h)
+        L.backward()
+        return L, h
+
     parameters = network.parameters()
     optimizer = tg.optim.Adam(parameters, LEARNING_RATE)
     h = network.initial_state(STREAMS)
     for n, (first, xs, ys) in enumerate(islice(walk(ids, STREAMS, STEPS), updates)):
-        h = network.initial_state(STREAMS) if first else h.detach()
-        L, h = network.forward(network.one_hot(xs), ys, h)
-        L.backward()
+        h = network.initial_state(STREAMS) if first else h
+        L, h = gradient(network.one_hot(xs), ys, h)
         tg.optim.clip_grad_norm(parameters, LARGEST_GRADIENT)
         optimizer.lr = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * n / updates))
         optimizer.step()

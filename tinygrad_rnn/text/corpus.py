@@ -23,7 +23,11 @@ class TextError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as classes, in two parts. The vocabulary is that of the part to learn from."""
+    """A text as classes, in two parts.
+
+    vocabulary: that of the part to learn from.
+    train, held_out: the parts, one after the other in the text, an array of classes each.
+    """
 
     name: str
     vocabulary: Vocabulary
@@ -32,7 +36,13 @@ class Corpus:
 
 
 def split(text: str, name: str, held_out: float = 0.1) -> Corpus:
-    """Hold out the last tenth of a text. A `TextError` if it is too short or of a single letter."""
+    """A text in two parts, to learn from and to test on.
+
+    name: what messages call it.
+    held_out: the fraction that is held out, at the end of the text.
+
+    A `TextError` if the text has fewer than 1,000 characters, or one character only.
+    """
     if len(text) < SHORTEST:
         raise TextError(
             f"{name}: {len(text):,} characters are too few to learn from; "

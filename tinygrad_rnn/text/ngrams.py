@@ -18,14 +18,18 @@ CANDIDATES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 def ngram_loss(train: Ids, text: Ids, n: int, K: int, k: float) -> float:
     """The mean of −log p(c | context) over a text that follows the training text, in nats.
 
+        p(c | context) = (count(context c) + k) / (count(context) + k K)
+
     train, text: classes in 0 … K−1. The counts are those of `train`, which is n long or longer. All
-    of `text` is predicted; the context of its first characters is the end of `train`.
+        of `text` is predicted; the context of its first characters is the end of `train`.
+    n: the context is the n−1 characters before c; n = 0 gives each character 1/K.
     """
     return _losses(train, text, n, K, (k,))[0]
 
 
 def best_k(train: Ids, n: int, K: int) -> float:
-    """The k of `CANDIDATES` with which the last tenth of a text is predicted best from the rest."""
+    """The k, between 0.001 and 1, with which the last tenth of a text is predicted best from the
+    rest; see `ngram_loss`."""
     if n == 0:
         return CANDIDATES[0]
     cut = len(train) * 9 // 10

@@ -1,0 +1,119 @@
+"""Lengths: one program for sequences of all lengths.
+
+A program whose text sees each step from the first or from the last serves every number of steps. It
+is derived from a recording of a few, so that what this takes does not grow with them. For each
+length that it is called with, the function itself runs once, in the ordinary way, and the program
+serves that length if it gives the same: so what a function makes of the length as such, a mean over
+the steps or an `if t == 40`, is never silently wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+from ..engine.tensor import Tensor
+from .captured import Captured
+from .derive import Derived, compare, derive
+from .trace import Run, Unsupported, argument_names, as_inputs, flatten, run, trace
+
+FEWEST = 7  # steps: the first two, the last two, and some between them
+MOST_STATES = 2  # of as many rows as there are steps: h and c
+
+
+@dataclasses.dataclass
+class AnyLength:
+    """A program for all numbers of steps T.
+
+    steps: of the recording. The function makes `at_none + T · in_each` nodes in T steps, where it
+    does the same in each.
+    """
+
+    derived: Derived
+    steps: int
+    at_none: int
+    in_each: int
+
+    def at(self, T: int, f: Callable[..., Any], args: Any, kwargs: Any, given: Any) -> Derived:
+        """The program for T steps; `Unsupported` if it is not what f computes in so many."""
+        found, inputs, nodes = _ordinary(f, args, kwargs, given, self.derived.outside)
+        if nodes != self.at_none + T * self.in_each:
+            raise Unsupported("not all steps are alike")
+        outputs = self._outputs(found)
+        try:
+            compare(self.derived, [x.array for x in [*inputs, *found.draws.tensors]], outputs)
+        except Exception as error:  # in a text that is for more steps, or for fewer
+            raise Unsupported(str(error)) from None
+        return dataclasses.replace(self.derived, drawn=found.draws.taken, kinds=[])
+
+    def _outputs(self, found: Run) -> list[Any]:
+        """What f returned, and the gradients that it left, as the program has them."""
+        outputs: list[Any] = []
+        same = flatten(found.returned, outputs) == self.derived.result
+        expected = [(g.tensor, g.argument, g.output is None) for g in self.derived.gradients]
+        left = [(x if at is None else None, at, g is None) for x, at, g in found.left]
+        if not same or left != expected:
+            raise Unsupported("what comes out is of another kind")
+        outputs += [g for _, _, g in found.left if g is not None]
+        return [x.array if isinstance(x, Tensor) else x for x in outputs]
+
+
+def sequences(given: Sequence[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """What may be the number of steps, and which arguments may have so many: likely ones first.
+
+    Most of the arrays that have a first axis of that length are sequences; but a batch may have the
+    same length, and a state is none.
+    """
+    lengths = Counter(x.shape[0] for x in given if x.ndim)
+    for T, count in lengths.most_common():
+        places = [i for i, x in enumerate(given) if x.ndim and x.shape[0] == T]
+        for size in range(count, max(0, count - MOST_STATES - 1), -1) if T else ():
+            for some in combinations(places, size):
+                yield T, some
+
+
+def of_any_length(
+    T: int,
+    least: int,
+    places: Sequence[int],
+    f: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    given: Sequence[Any],
+    name: str,
+) -> AnyLength | None:
+    """Derive a program from a recording of the first few steps; None if it does not serve all T.
+
+    It is None as well where there are not more steps than that. least: so many, or the next number
+    that nothing else has the length of. places: of the sequences.
+    """
+    outside = Captured(f)
+    sizes = {n for x in [*given, *outside.tensors.values()] for n in x.shape}
+
+    def first(n: int) -> list[Any]:
+        return [x[:n] if i in places else x for i, x in enumerate(given)]
+
+    try:
+        n = next(
+            n for n in range(least, T - 1) if n not in sizes
+        )  # no letter stands for two lengths
+        derived = derive(trace(f, args, kwargs, first(n)), name, any_length=True)
+        if derived.why or not derived.any_length:
+            return None
+        few, more = (_ordinary(f, args, kwargs, first(k), outside)[2] for k in (n, n + 1))
+    except Exception:  # on fewer steps than it is called with, f may do anything
+        return None
+    return AnyLength(derived, n, few - n * (more - few), more - few)
+
+
+def _ordinary(
+    f: Callable[..., Any], args: Any, kwargs: Any, given: Sequence[Any], outside: Captured
+) -> tuple[Run, list[Tensor], int]:
+    """f as it runs without compile, on what inputs, and how many tensors were made."""
+    inputs = as_inputs(given, argument_names(f, args, kwargs))
+    before = Tensor(0.0).number
+    found = run(f, args, kwargs, inputs, outside)
+    return found, inputs, Tensor(0.0).number - before
