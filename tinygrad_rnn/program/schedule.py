@@ -2,7 +2,8 @@
 
 An equation in no cycle does not need time to run in order: it is one operation over all its steps.
 A cycle is a loop over t, and only what is in the cycle is in the loop: of a sum, the terms from
-outside are added up before, for all steps at once. This is loop distribution, as compilers do it.
+outside are added up before, for all steps at once, and of a product, the factors are multiplied.
+This is loop distribution, as compilers do it.
 
 This file does not know how an operation is written, only which can be done for all steps at once.
 """
@@ -154,7 +155,7 @@ def split_products(roots: Roots) -> None:
         for read in factors[-2::-1]:
             whole = Value("multiply", value.steps, value.shape, value.dtype, [product, read])
             product = Read(whole, 1, 0, value.steps)
-        product.source.name = "slope"
+        product.source.name = "slope"  # of a gradient, as in dh · (1 − z) · (1 − n²)
         value.reads = [inner[0], product]
 
 
