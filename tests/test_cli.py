@@ -595,9 +595,18 @@ def test_the_printed_program_is_one_for_all_lengths(capsys):
     text, *others = (printed_program(capsys, "--steps", T)[0] for T in ("12", "15", "50"))
     assert others == [text, text]
     assert text.startswith("import numpy as np\n")
-    assert text.count("for t in") == 2
-    assert "    for t in range(T, 0, -1):\n" in text
+    assert text.count("\n    for ") == 2
+    assert "    for t, da_t, slope_t in zip(range(T, 0, -1), da[::-1], slope[::-1]):\n" in text
     assert printed_program(capsys)[0] == printed_program(capsys, "rnn")[0] == text
+
+
+def test_the_program_of_a_gru_is_what_a_specialist_writes(capsys):
+    text, _ = printed_program(capsys, "gru")
+    forwards, backwards = (part.partition("\n\n")[0] for part in text.split("    for ")[1:])
+    assert (forwards.count("np."), backwards.count("np.")) == (10, 5)
+    assert "# slope4_t = (h_{t-1} − n_t) · z_t · (1 − z_t) " in text
+    assert "    z = gates[:, :, 10:20]\n" in text
+    assert "    dv = dw  # dv_t takes the place of dw_t\n    dv[:, :, 20:] = da\n" in text
 
 
 def test_a_printed_program_is_pasted_into_a_file(tmp_path):

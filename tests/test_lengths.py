@@ -325,6 +325,19 @@ def test_random_numbers_of_a_function_that_runs_as_it_is() -> None:
     assert program._last.run is None
 
 
+def test_a_program_inside_a_compiled_function_draws_once() -> None:
+    rng = np.random.default_rng(0)
+    drop = tg.nn.Dropout(0.5, rng=rng)
+    inner = tg.compile(lambda x: drop(x) + 0 * x)
+    inner(np.ones((10, 2)))
+    outer = tg.compile(lambda x: 3 * inner(x))
+    again = np.random.default_rng(0)
+    again.random((10, 2))
+    for _ in range(3):
+        mask = (again.random((10, 2)) >= 0.5) * 2
+        np.testing.assert_array_equal(outer(np.ones((10, 2))).data, 3 * mask)
+
+
 def test_a_class_below_0_among_those_that_count_is_an_error() -> None:
     f, _, _ = tagger(tg.nn.RNN)
     program = tg.compile(f)

@@ -85,7 +85,7 @@ def test_operations_of_the_lecture_are_those_counted_by_hand(sizes: Sizes, dtype
     assert of(program.parts, "loop: h_t").calls == T
     assert of(program.parts, "loop: dh_t, da_t").calls == T - 1
     size = np.dtype(dtype).itemsize
-    kept = 3 * (T + 1) * B * H + B * H + T * B * K  # a, dh, slope; r; z
+    kept = (3 * T + 1) * B * H + B * H + T * B * K  # a and h_0, dh, slope; r; z
     assert sum(part.bytes for part in program.parts) == kept * size
 
 

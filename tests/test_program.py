@@ -133,7 +133,7 @@ def test_all_spellings_of_a_loss_are_one_program() -> None:
         f, args, parameters = NETWORKS[name](Sizes(2, 3, 4, 5, 6))
         program = agree(f, args, parameters)
         source = program.source
-        sources.add(len(program._last.facts) and source.count("for t in"))  # type: ignore[union-attr]
+        sources.add(len(program._last.facts) and source.count("\n    for "))  # type: ignore[union-attr]
     assert sources == {2}
 
 
@@ -464,6 +464,49 @@ def test_a_logarithm_of_sigmoid_is_exact_in_the_tail() -> None:
     agree(f, (np.ones((3, 2)),), [W])
 
 
+def test_parts_that_change_places_between_two_arrays() -> None:
+    rng = np.random.default_rng(0)
+    V, W = (
+        tg.Parameter(rng.standard_normal((n, 8)), name=name) for name, n in (("V", 3), ("W", 4))
+    )
+
+    def step(x, h):  # type: ignore[no-untyped-def]
+        L = 0
+        for _, x_t in tg.steps(x):
+            v = x_t @ V
+            w = h @ W
+            a = v[:, :4] + w[:, 4:]
+            g = v[:, 4:] + w[:, :4]
+            h = np.tanh(a) * tg.sigmoid(g)
+            L = L + (h * h).sum()
+        L.backward()
+        return L
+
+    text = agree(step, (rng.standard_normal((6, 2, 3)), np.zeros((2, 4))), [V, W]).source
+    assert "    dv[:, :, :4] = dw[:, :, 4:]\n    dv[:, :, 4:] = dw[:, :, :4]\n" in text
+
+
+def test_a_name_with_the_step_in_it_is_not_given_another() -> None:
+    W, U = (tg.Parameter(np.eye(3), name=name) for name in "WU")
+
+    def step(x, y, h):  # type: ignore[no-untyped-def]
+        L = 0
+        h_t = h
+        for _, x_t, y_t in tg.steps(x, y):
+            h_t = np.tanh(x_t + h_t @ W)
+            L_t = tg.cross_entropy(h_t @ U, y_t)
+            L = L + L_t
+        L.backward()
+        return L
+
+    args = np.ones((6, 2, 3)), np.ones((6, 2), int), np.zeros((2, 3))
+    text = agree(step, args, [W, U]).source
+    assert "# h_t = tanh(" in text
+    assert "    h[0] = h0\n" in text
+    assert "# L = Σ_t L_t\n    L = L_t.sum(axis=0)\n" in text  # L is another one
+    assert "_t_" not in text
+
+
 LECTURE = '''\
 import numpy as np
 
@@ -491,8 +534,7 @@ def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
     h = a  # h_t takes the place of a_t
     h[0] = h0
     h_before = h[0]
-    for t in range(1, T + 1):
-        h_t = h[t]
+    for h_t in h[1:]:
         np.dot(h_before, W, out=r)
         h_t += r
         np.tanh(h_t, out=h_t)
@@ -522,40 +564,40 @@ def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
     dz.reshape(-1, K)[each, classes] -= 1 / B
 
     # db_y = Σ_t dz_t
-    db_y = np.dot(np.ones(T * B, np.float64), dz.reshape(-1, K))
+    ones = np.ones(T * B, np.float64)
+    db_y = np.dot(ones, dz.reshape(-1, K))
 
     # dU = Σ_t h_tᵀ dz_t                                  the sum over all steps, as one product
     dU = np.dot(h[1:].reshape(-1, H).T, dz.reshape(-1, K))
 
     # dh_t = dz_t Uᵀ + …                                  all steps at once
     W_T = np.ascontiguousarray(W.T)
-    dh = empty((T + 1, B, H), np.float64)
-    np.dot(dz.reshape(-1, K), U.T, out=dh[1:].reshape(-1, H))
+    dh = empty((T, B, H), np.float64)
+    np.dot(dz.reshape(-1, K), U.T, out=dh.reshape(-1, H))
 
     # slope_t = 1 − h_t²                                  all steps at once
-    slope = empty((T + 1, B, H), np.float64)
-    np.multiply(h[1:], h[1:], out=slope[1:])
-    np.subtract(1, slope[1:], out=slope[1:])
+    slope = empty((T, B, H), np.float64)
+    np.multiply(h[1:], h[1:], out=slope)
+    np.subtract(1, slope, out=slope)
 
     # dh_t = da_{t+1} Wᵀ + dz_t Uᵀ                        back in time
     # da_t = dh_t · slope_t
     da = dh  # da_t takes the place of dh_t
-    for t in range(T, 0, -1):
-        da_t = da[t]
+    for t, da_t, slope_t in zip(range(T, 0, -1), da[::-1], slope[::-1]):
         if t < T:
             np.dot(da_after, W_T, out=r)
             da_t += r
-        da_t *= slope[t]
+        da_t *= slope_t
         da_after = da_t
 
     # db_h = Σ_t da_t
-    db_h = np.dot(np.ones(T * B, np.float64), da[1:].reshape(-1, H))
+    db_h = np.dot(ones, da.reshape(-1, H))
 
     # dW = Σ_t h_{t-1}ᵀ da_t                              the sum over all steps, as one product
-    dW = np.dot(h[:T].reshape(-1, H).T, da[1:].reshape(-1, H))
+    dW = np.dot(h[:T].reshape(-1, H).T, da.reshape(-1, H))
 
     # dV = Σ_t x_tᵀ da_t                                  the sum over all steps, as one product
-    dV = np.dot(x.reshape(-1, D).T, da[1:].reshape(-1, H))
+    dV = np.dot(x.reshape(-1, D).T, da.reshape(-1, H))
 
     return L, db_y, db_h, dW, dV, dU
 '''

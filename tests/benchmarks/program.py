@@ -163,11 +163,15 @@ class ByHand:
         np.copyto(self.W_T, self.d.p["W"].T)
         return L, np.dot(h.T, z), np.dot(self.ones, z)
 
-    def gradients(self, L: Any, dU: Any, db_y: Any, da: Any) -> tuple[float, list[Any]]:
+    def gradients(
+        self, L: Any, dU: Any, db_y: Any, da: Any, dw: Any = None
+    ) -> tuple[float, list[Any]]:
+        """L and the gradients; dw is that of what W gives, where it is not da."""
         H = self.d.sizes[2]
         da = da.reshape(len(self.ones), -1)
+        dw = da if dw is None else dw.reshape(da.shape)
         dV = np.dot(self.d.x.reshape(-1, D).T, da)
-        dW = np.dot(self.h[:-1].reshape(-1, H).T, da)
+        dW = np.dot(self.h[:-1].reshape(-1, H).T, dw)
         return L, [dV, dW, dU, np.dot(self.ones, da), db_y]
 
 
@@ -274,7 +278,70 @@ class LSTMByHand(ByHand):
         return self.gradients(L, dU, db_y, da)
 
 
-BY_HAND = {"rnn": RNNByHand, "lstm": LSTMByHand}
+class GRUByHand(ByHand):
+    """r, z and the candidate n in one array; a holds what comes from x, w what comes from h."""
+
+    def __init__(self, d: Data) -> None:
+        super().__init__(d)
+        self.w, self.da, self.dw = (self.empty(*self.a.shape) for _ in range(3))
+        self.by_n, self.by_r, self.by_z = (self.empty(*self.dh.shape) for _ in range(3))
+        self.u = self.empty(*self.s.shape)
+
+    def __call__(self) -> tuple[float, list[Any]]:
+        _B, T, H, _K = self.d.sizes
+        V, W, U, b_h, b_y = self.d.p.values()
+        dot, add, subtract, tanh, multiply = np.dot, np.add, np.subtract, np.tanh, np.multiply
+        a, w, h, u = self.a, self.w, self.h, self.u
+        flat = a.reshape(-1, 3 * H)
+        dot(self.d.x.reshape(-1, D), V, out=flat)
+        add(flat, b_h, out=flat)
+        h[0] = self.d.h
+        before = h[0]
+        for a_t, w_t, now in zip(a, w, h[1:], strict=True):
+            dot(before, W, w_t)
+            gates, n = a_t[:, : 2 * H], a_t[:, 2 * H :]
+            add(gates, w_t[:, : 2 * H], gates)
+            multiply(gates, 0.5, gates)
+            tanh(gates, gates)
+            multiply(gates, 0.5, gates)
+            add(gates, 0.5, gates)
+            multiply(gates[:, :H], w_t[:, 2 * H :], u)
+            add(n, u, n)
+            tanh(n, n)
+            subtract(before, n, now)
+            multiply(now, gates[:, H:], now)
+            add(now, n, now)
+            before = now
+        L, dU, db_y = self.losses(U, b_y)
+        r, z, n = (a[:, :, k * H : (k + 1) * H] for k in range(3))
+        by_r, by_z, by_n, da, dw, s = self.by_r, self.by_z, self.by_n, self.da, self.dw, self.s
+        subtract(1, z, out=by_z)
+        multiply(n, n, out=by_n)
+        subtract(1, by_n, out=by_n)
+        by_n *= by_z
+        by_z *= z
+        subtract(h[:-1], n, out=by_r)
+        by_z *= by_r
+        subtract(1, r, out=by_r)
+        by_r *= r
+        by_r *= w[:, :, 2 * H :]
+        for t in range(T - 1, -1, -1):
+            dh, da_t, dw_t = self.dh[t], da[t], dw[t]
+            if t < T - 1:
+                dot(dw[t + 1], self.W_T, s)
+                add(dh, s, dh)
+                multiply(self.dh[t + 1], z[t + 1], u)
+                add(dh, u, dh)
+            da_n = da_t[:, 2 * H :]
+            multiply(dh, by_n[t], da_n)
+            multiply(da_n, by_r[t], da_t[:, :H])
+            multiply(dh, by_z[t], da_t[:, H : 2 * H])
+            dw_t[:, : 2 * H] = da_t[:, : 2 * H]
+            multiply(da_n, r[t], dw_t[:, 2 * H :])
+        return self.gradients(L, dU, db_y, da, dw)
+
+
+BY_HAND = {"rnn": RNNByHand, "lstm": LSTMByHand, "gru": GRUByHand}
 
 # ------------------------------------------------------------------------------------------ others
 

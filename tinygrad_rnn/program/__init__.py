@@ -29,7 +29,7 @@ from .trace import Place, Unsupported, fill, flatten, key_of, trace
 
 __all__ = ["Program", "compile"]
 
-MOST = 64  # recordings that are kept
+MOST = 256  # kinds of arguments that are remembered
 ATTEMPTS = 2  # a number in the function may be that of the steps by chance, in one of them
 
 
@@ -76,7 +76,7 @@ class Program:
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if recorder.whole is not None or recorder.tracing:  # it is part of another recording
+        if recorder.draws is not None or recorder.tracing:  # part of what another one records
             return self._f(*args, **kwargs)
         given: list[Any] = []
         key: list[Any] = [recorder.enabled]
@@ -91,8 +91,9 @@ class Program:
             args = self._places(len(args))
         of_call = tuple(key)
         derived = self._derived.get(of_call)
-        if any(isinstance(x, Tensor) and x.primitive and x.requires_grad for x in given):
-            return self._f(*fill(args, given), **fill(kwargs, given))  # a part of a larger graph
+        for x in given:
+            if isinstance(x, Tensor) and x.primitive and x.requires_grad:  # part of a larger graph
+                return self._f(*fill(args, given), **fill(kwargs, given))
         if derived is None or not derived.outside.unchanged():
             derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
@@ -105,15 +106,16 @@ class Program:
         arrays += [x.array for x in derived.captured]
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
+        results = [r if type(r) is np.ndarray else np.asarray(r) for r in results]
         for gradient in derived.gradients:
             at = gradient.argument
             leaf: Any = gradient.tensor if at is None else given[at]
             if gradient.output is None:
                 leaf.grad = None
                 continue
-            g = from_array(_plain(results[gradient.output]))
+            g = from_array(results[gradient.output])
             leaf.grad = g if leaf.grad is None or not gradient.added else leaf.grad + g
-        return fill(derived.result, [from_array(_plain(r)) for r in results[: derived.returned]])
+        return fill(derived.result, [from_array(r) for r in results[: derived.returned]])
 
     @staticmethod
     @functools.cache
@@ -129,8 +131,9 @@ class Program:
                 derived = derive(trace(self._f, args, kwargs, given), name)
             except Unsupported as why:
                 derived = Derived.nothing(self._f, str(why))
-        if len(self._derived) >= MOST:
-            self._derived.clear()
+        for remembered in (self._derived, self._any_length):
+            if len(remembered) >= MOST:
+                remembered.clear()
         self._derived[key] = derived
         return derived
 
@@ -214,7 +217,3 @@ def _without_history(returned: Any) -> Any:
 
 def _array(x: Any) -> npt.NDArray[Any]:
     return x.array if isinstance(x, Tensor) else np.asarray(x)
-
-
-def _plain(x: Any) -> npt.NDArray[Any]:
-    return x if type(x) is np.ndarray else np.asarray(x)

@@ -63,7 +63,9 @@ class Access:
     ) -> None:
         self.units, self.roots = units, roots
         self.memory = Memory(units, roots)
-        values = [value for unit in units for value in unit.values if not self.memory.inline(value)]
+        every = [value for unit in units for value in unit.values]
+        self.parts = {v: v.reads[0].source for v in every if self._named_part(v)}
+        values = [v for v in every if v in self.parts or not self.memory.inline(v)]
         self.constants = [
             value for value in ordered(roots)
             if value.op == "constant" and uniform(value) is None and not is_range(value)
@@ -102,7 +104,7 @@ class Access:
         if value.leaf:
             return Operand(self._leaf(value), value.shape, value.dtype)
         stepped = value.steps is not None and where is not None and not where.loop
-        if self.memory.inline(value):
+        if self.memory.inline(value) and value not in self.parts:
             read = value.reads[0]
             if not is_view(value):
                 xs = [self._operand(r, where) for r in value.reads]
@@ -116,12 +118,15 @@ class Access:
                 view(value, inner, stepped), value.shape, value.dtype, stepped_, inner.rows
             )
         name = self._name(value)
-        buffer = self.memory.buffer.get(value)
+        buffer = self.memory.buffer.get(self.parts.get(value, value))
         if value in self.memory.part_of:
             array, place = self.memory.part_of[value]
             index = ", ".join(map(index_text, place))
             row = self._access(array, where)
-            return Operand(f"{row.text}[{index}]", value.shape, value.dtype)
+            every = ":, " if stepped else ""
+            return Operand(
+                f"{row.text}[{every}{index}]", value.shape, value.dtype, stepped, row.rows
+            )
         if value in self.memory.packed:
             assert value.steps is not None
             assert where is not None
@@ -140,6 +145,16 @@ class Access:
         return Operand(
             f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped, where.count
         )
+
+    def _named_part(self, value: Value) -> bool:
+        """Whether a value is a part of an array over time that the function has a name for."""
+        if value.op != "getitem" or not value.name or value.steps is None or not is_view(value):
+            return False
+        (read,) = value.reads
+        kept = read.source in self.memory.buffer and read.source not in self.memory.part_of
+        return kept and read.sign == 1 and read.offset == 0 and not any(
+            map(moves, value.attributes["index"])
+        )  # fmt: skip
 
     def _moving(self, value: Value, where: Where | None) -> Operand:
         """x[t], for one step or for all."""
@@ -213,7 +228,8 @@ class Access:
             for value, after in reversed(list(pairwise(buffer.values))):
                 near = self._unit(value).direction == 0 == self._unit(after).direction
                 same = near or self._unit(value) is self._unit(after) or after.op == SUM
-                first = value not in self.memory.in_place
+                earlier = buffer.values[: buffer.values.index(value)]
+                first = not any(v in self.names for v in earlier)
                 if after in self.names and same and first:
                     self.names.setdefault(value, self.names[after])
         for value in values:

@@ -6,7 +6,9 @@ in NumPy's words, there is none, and the function itself runs. Never is there a 
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,8 +124,6 @@ def _derived(trace: Trace, name: str, folded: bool, any_length: bool) -> Derived
         roots = builder.unrolled(trace.outputs)
     writer, units = _written(roots, trace, name, folded and any_length)
     source = writer.source()
-    space: dict[str, Any] = {}
-    exec(compile(source, f"<derived program of {name}>", "exec"), space)
     at_once_ = [u for u in units if not u.direction and u.values[0].steps is not None]
     facts |= {
         "loops": sum(1 for unit in units if unit.direction),
@@ -135,9 +135,39 @@ def _derived(trace: Trace, name: str, folded: bool, any_length: bool) -> Derived
     for value in readers(roots):  # equations go in circles, and hold arrays of the recording
         value.reads, value.adjoint, value.example = [], None, None
     return Derived(
-        space[name], source, "", trace.drawn, trace.captured, constants, trace.gradients,
+        executed(source, name), source, "", trace.drawn, trace.captured, constants, trace.gradients,
         trace.result, trace.returned, trace.outside, writer.any_length, facts,
     )  # fmt: skip
+
+
+class _Quick(ast.NodeTransformer):
+    """The same calls, made in a quicker way: a row of an array takes no longer than what is saved.
+
+    To find tanh in np takes 30 ns, and np.dot(a, b) another 90 ns to find a.dot(b).
+    """
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "np.dot":
+            a, *others = node.args
+            node.func = ast.copy_location(ast.Attribute(a, "dot", ast.Load()), node.func)
+            node.args = others
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Name) and node.value.id == "np":
+            return ast.copy_location(ast.Name(f"np.{node.attr}", ast.Load()), node)
+        return node
+
+
+def executed(source: str, name: str) -> Callable[..., Any]:
+    """The function in a program's text."""
+    space = {f"np.{key}": getattr(np, key) for key in re.findall(r"(?<![\w.])np[.](\w+)", source)}
+    tree = _Quick().visit(ast.parse(source))
+    exec(compile(tree, f"<derived program of {name}>", "exec"), space)
+    function: Callable[..., Any] = space[name]
+    return function
 
 
 def check(derived: Derived, trace: Trace) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .equations import SUM, Read, Value
+from .names import at_step
 from .rewriting import moves_with_step, uniform
 from .text import size_text
 
@@ -36,7 +37,7 @@ class Formulas:
     def left(self, value: Value) -> str:
         """The value itself: h_t."""
         name = self.name_of(value) or "…"
-        return name if value.steps is None else f"{name}_t"
+        return name if value.steps is None else at_step(name)
 
     def _read(self, read: Read, shift: int, deep: int) -> tuple[str, int]:
         """An argument as text, and how tightly it binds: 0 a sum, 1 a product, 2 an atom."""
@@ -54,12 +55,12 @@ class Formulas:
         if value.op == "getitem" and value.reads[0].source.op == "input" and value.name:
             (at, *_) = value.attributes["index"]
             if isinstance(at, int) and value.steps is None:
-                return f"{value.name}_{self._step(self.T if at == -1 else at + 1)}", 2
-            return f"{value.name}_{self._subscript(read, shift)}", 2
+                return at_step(value.name, self._step(self.T if at == -1 else at + 1)), 2
+            return at_step(value.name, self._subscript(read, shift)), 2
         if name is not None:
             if value.steps is None:
                 return name, 2
-            return f"{name}_{self._subscript(read, shift)}", 2
+            return at_step(name, self._subscript(read, shift)), 2
         if deep == 0 or value.leaf:
             return "…", 2
         return self._made(value, shift, deep - 1)

@@ -87,19 +87,21 @@ def of_any_length(
 ) -> AnyLength | None:
     """Derive a program from a recording of the first few steps; None if it does not serve all T.
 
-    It is None as well where there are not more steps than that. least: so many, or the next number
-    that nothing else has the length of. places: of the sequences.
+    It is None as well where there are not more steps than that. places: of the sequences. least:
+    the number of steps, or the next one that is no other length, as letters stand for lengths.
     """
+    if least > T - 2:
+        return None
     outside = Captured(f)
-    sizes = {n for x in [*given, *outside.tensors.values()] for n in x.shape}
+    sizes = {size for x in [*given, *outside.tensors.values()] for size in x.shape}
+    n = next((n for n in range(least, T - 1) if n not in sizes), None)
+    if n is None:
+        return None
 
     def first(n: int) -> list[Any]:
         return [x[:n] if i in places else x for i, x in enumerate(given)]
 
     try:
-        n = next(
-            n for n in range(least, T - 1) if n not in sizes
-        )  # no letter stands for two lengths
         derived = derive(trace(f, args, kwargs, first(n)), name, any_length=True)
         if derived.why or not derived.any_length:
             return None

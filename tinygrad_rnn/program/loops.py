@@ -8,11 +8,16 @@ import textwrap
 from .access import Where
 from .equations import Value
 from .formulas import Formulas
+from .names import at_step
 from .phrases import Phrases
 from .schedule import Unit
 from .statements import Lines
-from .text import dtype_text, size_text
+from .text import Operand, dtype_text, size_text
 from .trace import Unsupported
+from .views import view
+
+WORDS = {0: "t", -1: "before", 1: "after"}
+ROW = re.compile(r"(?<![\w.])(\w+)\[t( [+-] \d+)?\]")
 
 
 class Loops(Phrases):
@@ -33,8 +38,9 @@ class Loops(Phrases):
         for value in values:
             before += self._rename(value)
             if value in self.memory.goes_on:
-                before += self._beginning(value)
+                before += [*self._beginning(value), *self._named_parts(value)]
                 continue
+            before += self._named_parts(value)
             lines += [
                 (value.steps if when is None else when, text)
                 for when, text in self._statement(value, Where(True))
@@ -48,13 +54,7 @@ class Loops(Phrases):
         for n, equation in enumerate(comments):
             self.body += comment(equation, how if n == 0 else "")
         self.body += before
-        first, end = self._number(steps[0]), self._number(steps[-1])
-        if unit.direction > 0:
-            lines = self._bound(lines, "t - 1", steps[0])
-            self.body.append(f"for t in range({first}, {self._number(steps[-1] + 1)}):")
-        else:
-            lines = self._bound(lines, "t + 1", steps[-1])
-            self.body.append(f"for t in range({end}, {self._number(steps[0] - 1)}, -1):")
+        lines = self._bound(lines, unit.direction > 0, steps)
         condition: str | None = None
         for when, text in lines:
             wanted = self._condition(when, steps)
@@ -66,70 +66,92 @@ class Loops(Phrases):
                 self.body.append(f"        {text}")
             condition = wanted
 
-    def _bound(self, lines: Lines, back: str, first: int) -> Lines:
-        """The lines of a loop, with rows that are used more than once taken out once.
+    def _bound(self, lines: Lines, forward: bool, steps: list[int]) -> Lines:
+        """The lines of a loop with its rows by name, h_t for h[t]; the head goes to the body.
 
-        back: the index of the step that the loop comes from. Its rows are remembered from there.
-        first: the first step.
-
-        Of an array that has several names, the last one is used.
+        The loop runs over the rows of its arrays, which costs less than to index them. A row of the
+        step that it comes from is remembered from there. Of an array that has several names, the
+        last one is used.
         """
-        last = {self._name(v): self._shown.get(b, "") for v, b in self.memory.buffer.items()
-                if b.rows is not None and b.shape}  # fmt: skip
-        row = re.compile(r"(?<![\w.])(\w+)\[(t(?: [+-] \d+)?)\]")
-
-        def latest(match: re.Match[str]) -> str:
-            return f"{last.get(match[1], match[1])}[{match[2]}]"
-
-        lines = [(when, row.sub(latest, text)) for when, text in lines]
-        count: dict[tuple[str, str], int] = {}
-        for _, text in lines:
-            for name, index in row.findall(text):
-                count[name, index] = count.get((name, index), 0) + 1
-        words = {"t": "t", "t - 1": "before", "t + 1": "after"}
+        kept = {self._shown[b]: b.rows for b in self.memory.buffer.values()
+                if b in self._shown and b.rows is not None and b.shape}  # fmt: skip
+        kept |= {self._name(part): b.rows for part, whole in self.parts.items()
+                 if (b := self.memory.buffer[whole]) in self._shown and b.rows}  # fmt: skip
+        latest = {self._name(v): self._shown.get(b, "") for v, b in self.memory.buffer.items()}
         taken = set(self.names.values())
-        arrays = {name for name in last.values() if name}
-        rows_of = {self._shown[b]: b.rows for b in self.memory.buffer.values() if b in self._shown}
-        bound = {}
-        starts = {}
-        for (name, index), n in count.items():
-            local = f"{name}_{words.get(index, '')}"
-            if name not in arrays or local in taken or index not in words:
-                continue
-            if index == "t":
-                if n > 1:
-                    bound[name, index] = local
-            elif index == back and (name, "t") in count:
-                row_before = first - (1 if back == "t - 1" else -1)
-                lo, hi = rows_of[name] or (0, -1)
-                starts[local] = self._number(row_before - lo) if lo <= row_before <= hi else ""
-                late = all(
-                    when is not None and first not in when
-                    for when, text in lines if (name, index) in row.findall(text)
-                )  # fmt: skip
-                if starts[local] or late:
-                    bound[name, index] = local
-                    bound.setdefault((name, "t"), f"{name}_t")
 
-        def once(match: re.Match[str]) -> str:
-            return bound.get((match[1], match[2]), match[0])
+        def row(match: re.Match[str]) -> tuple[str, int] | None:
+            """An array and whose step of it is meant: 0 of this one, −1 of the one before."""
+            name = latest.get(match[1], match[1])
+            shift = int((match[2] or "0").replace(" ", "")) + kept.get(name, (0, 0))[0]
+            free = shift in WORDS and at_step(name, WORDS[shift]) not in taken
+            return (name, shift) if name in kept and free else None
+
+        first = steps[0] if forward else steps[-1]
+        read: dict[tuple[str, int], bool] = {}  # whether in the first step, too
+        for when, text in lines:
+            for match in ROW.finditer(text):
+                if found := row(match):
+                    read[found] = read.get(found, False) or when is None or first in when
+        back = -1 if forward else 1
+        over: dict[str, str] = {}  # what the loop runs over, by the name of its row
+        local: dict[tuple[str, int], str] = {}
+        carry: Lines = []
+
+        def run_over(name: str, shift: int) -> bool:
+            rows = self._rows_of(kept[name], shift, forward, steps)
+            if rows is not None:
+                local[name, shift] = at_step(name, WORDS[shift])
+                over[local[name, shift]] = f"{name}[{rows}]" if rows else name
+            return rows is not None
+
+        for (name, shift), at_first in sorted(read.items(), key=lambda found: found[0][1] != 0):
+            lo, hi = kept[name]
+            starts = lo <= first + back <= hi
+            if shift != back or (at_first and not (starts and (name, 0) in read)):
+                run_over(name, shift)
+            elif (name, 0) in local or (at_step(name) not in taken and run_over(name, 0)):
+                before = local[name, shift] = at_step(name, WORDS[shift])
+                carry.append((None, f"{before} = {local[name, 0]}"))
+                if at_first:
+                    self.body.append(f"{before} = {name}[{self._number(first + back - lo)}]")
+
+        def named(match: re.Match[str]) -> str:
+            found = row(match)
+            return local.get(found, match[0]) if found else match[0]
 
         fresh: Lines = []
-        carry: Lines = []
-        for (name, index), local in bound.items():
-            if index == back and (name, "t") in bound:
-                carry.append((None, f"{local} = {bound[name, 't']}"))
-                if starts[local]:
-                    self.body.append(f"{local} = {name}[{starts[local]}]")
-            else:
-                fresh.append((None, f"{local} = {name}[{index}]"))
         for when, text in lines:
             target, sign, rest = text.partition(" = ")
-            if sign and row.fullmatch(target):  # it is a row that is given another value
-                fresh.append((when, f"{target} = {row.sub(once, rest)}"))
-            else:
-                fresh.append((when, row.sub(once, text)))
+            row_of = ROW.fullmatch(target) if sign else None
+            if row_of and named(row_of) != target:  # it is filled, and not made
+                target = f"{named(row_of)}[...]"
+            fresh.append((when, ROW.sub(named, f"{target}{sign}{rest}")))
+        shown = [text for _, text in fresh]
+        shown += [self._condition(when, steps) for when, _ in fresh]
+        if not over or any(re.search(r"\bt\b", text) for text in shown):
+            ends = self._number(first), self._number(steps[-1] + 1 if forward else steps[0] - 1)
+            over = {"t": f"range({', '.join(ends)}{'' if forward else ', -1'})"} | over
+        self.body += head(over)
         return fresh + carry
+
+    def _rows_of(
+        self, rows: tuple[int, int], shift: int, forward: bool, steps: list[int]
+    ) -> str | None:
+        """The rows of an array that a loop goes through, as an index; None if some are missing."""
+        lo, hi = rows
+        sign, offset = (1, shift) if forward else (-1, steps[0] + steps[-1] + shift)
+        if not lo <= steps[0] + shift <= steps[-1] + shift <= hi:
+            return None
+        return self._rows(Where(False, sign, offset, steps[0], steps[-1]), -lo, hi - lo + 1)
+
+    def _named_parts(self, value: Value) -> list[str]:
+        """The lines that give names to parts of an array."""
+        buffer = self.memory.buffer.get(value)
+        whole = buffer is not None and buffer.rows is not None
+        array = Operand(self.names.get(value, ""), value.shape, value.dtype, whole)
+        return [f"{self._name(part)} = {view(part, array, whole)}"
+                for part, of in self.parts.items() if of is value]  # fmt: skip
 
     def _beginning(self, value: Value) -> list[str]:
         """What a sequence has before its first step, or after its last."""
@@ -193,6 +215,18 @@ class Loops(Phrases):
     def _formula_name(self, value: Value) -> str | None:
         """The name of a value in equations; None of what is written out there."""
         return self.names[value] if value in self.said else None
+
+
+def head(over: dict[str, str]) -> list[str]:
+    """The head of a loop over the rows of arrays."""
+    names, arrays = ", ".join(over), ", ".join(over.values())
+    if len(over) == 1:
+        return [f"for {names} in {arrays}:"]
+    line = f"for {names} in zip({arrays}):"
+    if len(line) <= 92:
+        return [line]
+    wrapped = textwrap.wrap(arrays, 88, break_long_words=False)
+    return [f"for {names} in zip(", *(f"    {part}" for part in wrapped), "):"]
 
 
 def comment(text: str, remark: str) -> list[str]:

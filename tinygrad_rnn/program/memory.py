@@ -71,6 +71,8 @@ class Memory:
         self.ends_in = dict(self._continued())
         self.goes_on = {reader: value for value, reader in self.ends_in.items()}
         self.part_of = dict(self._parts())
+        for part, (whole, index) in self.part_of.items():
+            self.uses[whole] += self._uses_of_part(part, whole, index)
         self._plan()
 
     def inline(self, value: Value) -> bool:
@@ -175,29 +177,20 @@ class Memory:
                     free.setdefault(buffer.kind, []).append(buffer)
 
     def _rows(self, value: Value) -> tuple[int, int] | None:
-        """The rows of a new array: where a loop goes through it, row t is step t."""
+        """The rows of a new array: its steps, and those of the sequence that takes its place."""
         if value.steps is None or self.scratch(value):
             return None
-        if value in self.results or self._in_a_loop(value):
-            return self.rows
-        return min(value.steps), max(value.steps)
-
-    def _in_a_loop(self, value: Value) -> bool:
-        """Whether a loop reads or makes a value, or what is made in its place."""
+        steps = value.steps
         for _ in range(20):
-            if self.units[self.unit_of[value]].direction or value in self.ends_in:
-                return True
-            if any(
-                at < len(self.units) and self.units[at].direction for at, *_ in self.uses[value]
-            ):
-                return True
+            if value in self.ends_in:
+                steps = steps | (self.ends_in[value].steps or frozenset())
             readers = [r for r, _ in self.read_by[value] if r is not None]
             if len(readers) != 1 or readers[0].op not in INTO or readers[0] not in self.unit_of:
-                return False
+                break
             value = readers[0]
             if self.inline(value):
-                return False
-        return False
+                break
+        return min(steps), max(steps)
 
     def _pack(self, value: Value) -> bool:
         """Whether an expression over all steps is kept as it is: its first row is the first step.
@@ -225,9 +218,12 @@ class Memory:
         here, place = self.unit_of[value], self.place[value]
         if value in self.goes_on:
             return self.goes_on[value]
-        if value.op not in ELEMENTWISE and value.op != "class_slope":
+        if value.op not in ELEMENTWISE and value.op not in ("class_slope", "tile"):
             return None
         reads = value.reads
+        if value.op == "tile":  # an array that has some of its parts, at their place
+            parts = [self.part_of[r.source][0] for r in reads if r.source in self.part_of]
+            reads = [Read(x, 1, 0) for x in dict.fromkeys(parts) if x is not value]
         if value.op == SUM:  # those that are there in all steps
             reads = [r for r in reads if r.steps == value.steps] if value.steps else reads
         elif value.op == "class_slope":
@@ -275,9 +271,23 @@ class Memory:
                     continue
                 for read, index in zip(whole.reads, whole.attributes["indices"], strict=True):
                     part = read.source
-                    here = part in unit.values and len(self.read_by[part]) == 1 and read.aligned
-                    if here and part.op in UFUNCS and part.steps == whole.steps:
+                    here = part in unit.values and part.steps == whole.steps and read.aligned
+                    others = [r for r, _ in self.read_by[part] if r is not whole]
+                    later = all(
+                        r is not None and r.op == "tile" and r not in unit.values for r in others
+                    )
+                    if here and later and part.op in UFUNCS:
                         yield part, (whole, index)
+
+    def _uses_of_part(
+        self, part: Value, whole: Value, index: Any
+    ) -> Iterator[tuple[int, int, bool, bool]]:
+        """The uses of a part beside its array: in another array, at the same place or elsewhere."""
+        for reader, read in self.read_by[part]:
+            if reader is None or reader is whole:
+                continue
+            same = read.aligned and index == reader.attributes["indices"][reader.reads.index(read)]
+            yield self.unit_of[reader], self.place[reader], same, same
 
     def _continued(self) -> Iterator[tuple[Value, Value]]:
         """Values that only one reads, which goes on from there: h, which is h after h_0."""

@@ -20,6 +20,9 @@ RESERVED = {
     "np",
     "t",
     "empty",
+    "each",
+    "classes",
+    "ones",
     "scatter",
     "softmax",
     "T",
@@ -39,6 +42,7 @@ def name_values(
     values, inputs = list(values), list(inputs)
     for home, value in goes_on.items():
         value.name = value.name or home.name
+    _without_step(values, inputs)
     names: dict[Value, str] = {}
     taken = set(RESERVED)
     begins = {
@@ -70,8 +74,28 @@ def name_values(
     return names
 
 
+def _without_step(values: Sequence[Value], inputs: Sequence[Value]) -> None:
+    """What the function calls h_t in each step is h, if nothing else is."""
+    begin = {r.source for v in values if v.op == SUM and v.steps is not None for r in v.reads}
+    others = {v.name for v in values if v.steps is None or not str(v.name).endswith("_t")}
+    others |= {v.name for v in inputs if v not in begin}
+    for value in values:
+        if value.name and value.steps is not None and value.name.endswith("_t"):
+            short = value.name.removesuffix("_t")
+            value.name = value.name if not short or short in others else short
+
+
+def at_step(name: str, step: str = "t") -> str:
+    """h_t for h, and for an array that is called h_t."""
+    return f"{name.removesuffix('_t') or name}_{step}"
+
+
 def lecture_names(values: Sequence[Value]) -> None:
     """Name what the lecture has a name for, and the function has not."""
+    for value in values:
+        if value.op == "tanh" and not value.name and value.adjoint is None:
+            of = value.reads[0].source  # tanh(c), in h = o * tanh(c)
+            value.name = f"tanh_{of.name}" if of.name and of.steps and not of.leaf else None
     logits = "y_hat" if any(value.name == "z" for value in values) else "z"
     for value in values:
         for read in value.reads:

@@ -19,7 +19,6 @@ values of a few more operations, which only source.py knows how to write:
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -347,32 +346,63 @@ def _neighbours(roots: Roots) -> None:
     instead: dict[Value, Read] = {}
     groups: dict[Any, list[tuple[int, int, Value]]] = {}
     for value in ordered(roots):
-        part = value.reads[0].source if value.op == "sigmoid" else None
-        if part is None or part.op != "getitem" or not value.reads[0].aligned or not value.shape:
-            continue
-        if part.steps != value.steps or len(part.reads) != 1:
-            continue
-        read, index = part.reads[0], part.attributes["index"]
-        before, last = index[:-1], index[-1]
-        plain = len(index) == len(read.source.shape) and all(i == slice(None) for i in before)
-        if not plain or not isinstance(last, slice) or last.step not in (None, 1):
-            continue
-        start, stop, _ = last.indices(read.source.shape[-1])
-        key = (read.source, read.sign, read.offset, value.steps)
-        groups.setdefault(key, []).append((start, stop, value))
-    for (source, sign, offset, steps), members in groups.items():
+        found = _sliced(value) if value.op == "sigmoid" and value.shape else None
+        if found is not None:
+            start, stop, key = found
+            groups.setdefault(key, []).append((start, stop, value))
+    for (terms, steps), members in groups.items():
         members.sort(key=lambda m: m[0])
-        if len(members) < 2 or any(a[1] != b[0] for a, b in pairwise(members)):
-            continue
-        lo, hi = members[0][0], members[-1][1]
-        front = (slice(None),) * (len(source.shape) - 1)
-        shape = (*source.shape[:-1], hi - lo)
-        joined = Value("getitem", steps, shape, source.dtype, [Read(source, sign, offset, steps)])
-        joined.attributes = {"index": (*front, slice(lo, hi))}
-        gates = _made("sigmoid", members[0][2], shape, joined)
-        gates.name = "gates"
-        for start, stop, value in members:
-            view = _made("getitem", value, value.shape, gates)
-            view.attributes = {"index": (*front, slice(start - lo, stop - lo))}
-            instead[value] = _instead(value, view)
+        while members:
+            n = 1
+            while n < len(members) and members[n - 1][1] == members[n][0]:
+                n += 1
+            run, members = members[:n], members[n:]
+            if n < 2:
+                continue
+            lo, hi = run[0][0], run[-1][1]
+            like = run[0][2]
+            shape = (*like.shape[:-1], hi - lo)
+            front = (slice(None),) * (len(shape) - 1)
+            parts = []
+            for source, sign, offset in terms:
+                part = Value("getitem", steps, shape, like.dtype, [Read(source, sign, offset)])
+                part.attributes = {"index": (*front, slice(lo or None, hi))}
+                parts.append(_aligned(part, part))
+            joined = parts[0].source
+            if len(parts) > 1:
+                joined = Value(SUM, steps, shape, like.dtype, parts)
+            gates = _made("sigmoid", like, shape, joined)
+            gates.name = "gates"
+            for start, stop, value in run:
+                view = _made("getitem", value, value.shape, gates)
+                view.attributes = {"index": (*front, slice(start - lo or None, stop - lo))}
+                instead[value] = _instead(value, view)
     substitute(roots, instead)
+
+
+def _sliced(value: Value) -> tuple[int, int, Any] | None:
+    """From where to where in its last axis an argument is a slice, and of what: an array or a sum.
+
+    All terms of a sum have to be slices from there to there.
+    """
+    (read,) = value.reads
+    terms = read.source.reads if read.source.op == SUM else [read]
+    found = set()
+    of = []
+    for term in terms:
+        part = term.source
+        if part.op != "getitem" or len(part.reads) != 1 or not term.aligned:
+            return None
+        if part.steps != value.steps or (term is not read and term.steps != value.steps):
+            return None
+        inner, index = part.reads[0], part.attributes["index"]
+        before, last = index[:-1], index[-1]
+        plain = len(index) == len(inner.source.shape) and all(i == slice(None) for i in before)
+        if not plain or not isinstance(last, slice) or last.step not in (None, 1):
+            return None
+        found.add(last.indices(inner.source.shape[-1])[:2])
+        of.append((inner.source, inner.sign, inner.offset))
+    if len(found) != 1 or not read.aligned or read.source.steps != value.steps:
+        return None
+    start, stop = found.pop()
+    return start, stop, (tuple(of), value.steps)

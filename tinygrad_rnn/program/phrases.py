@@ -99,13 +99,22 @@ class Phrases(Statements):
         if "t" in re.findall(r"\w+", key):
             return [], f"np.arange({y.tight}.size)", key
         if key not in self.numbered:
-            n = len(self.numbered) + 1
+            n = sum(row.startswith("each") for row, _ in self.numbered.values()) + 1
             end = str(n) if n > 1 else ""
             self.numbered[key] = (f"each{end}", key if key == y.text else f"classes{end}")
             row, column = self.numbered[key]
             every = f"{row} = np.arange({self._count(y, 0)})"
             return ([every, f"{column} = {key}"] if key != y.text else [every]), row, column
         return [], *self.numbered[key]
+
+    def _ones(self, of: str) -> tuple[list[str], str]:
+        """A vector of ones, made where it is first used."""
+        if of in self.numbered:
+            return [], self.numbered[of][0]
+        n = sum(row.startswith("ones") for row, _ in self.numbered.values())
+        name = f"ones{n + 1}" if n else "ones"
+        self.numbered[of] = (name, "")
+        return [f"{name} = np.ones({of})"], name
 
     def _part_of_mean(self, value: Value, c: Any) -> str:
         """A factor as text: as 1 / B, if that is what the mean over the batch makes of it."""
@@ -129,8 +138,8 @@ class Phrases(Statements):
             return [f"{out} = {g.tight}.sum()"]
         matrix = rows(g, keep)
         if keep == 1 and len(g.shape) + g.stepped > 1:
-            ones = f"np.ones({self._count(g, 1)}, {dtype_text(value.dtype)})"
-            return [f"{out} = np.dot({ones}, {matrix})"]
+            setup, ones = self._ones(f"{self._count(g, 1)}, {dtype_text(value.dtype)}")
+            return [*setup, f"{out} = np.dot({ones}, {matrix})"]
         return [f"{out} = {Operand(matrix, (), None).tight}.sum(axis=0)"]
 
     def _write_put_rows(self, value: Value, xs: list[Operand], out: str, whole: bool) -> list[str]:

@@ -2,7 +2,8 @@
 
 An equation in no cycle does not need time to run in order: it is one operation over all its steps.
 A cycle is a loop over t, and only what is in the cycle is in the loop: of a sum, the terms from
-outside are added up before, for all steps at once. This is loop distribution, as compilers do it.
+outside are added up before, for all steps at once, and of a product, the factors are multiplied.
+This is loop distribution, as compilers do it.
 
 This file does not know how an operation is written, only which can be done for all steps at once.
 """
@@ -40,6 +41,7 @@ class Unit:
 
 def schedule(roots: Roots, at_once: Callable[[Value], bool]) -> list[Unit]:
     """The units in an order in which they can run. `at_once`: can all steps be one operation?"""
+    factor_sums(roots)
     split_products(roots)
     split_sums(roots)
     components = strong_components(roots)
@@ -55,6 +57,51 @@ def schedule(roots: Roots, at_once: Callable[[Value], bool]) -> list[Unit]:
             step = alone.steps is not None and not at_once(alone)
             units.append(Unit(group, 1 if step else 0))
     return _small_first(units)
+
+
+def factor_sums(roots: Roots) -> None:
+    """In a cycle, x a + x b is x (a + b), where only x is of the cycle: then a + b is not."""
+    read_by = readers(roots)
+    for group in strong_components(roots):
+        for value in group if len(group) > 1 else ():
+            if value.op != SUM or value.steps is None or len(value.reads) != 2:
+                continue
+            terms = [_factors(read, value, set(group), read_by) for read in value.reads]
+            if any(t is None for t in terms) or len({t[0].source for t in terms if t}) != 1:
+                continue
+            (x, a, plus), (_, b, plus_b) = terms  # type: ignore[misc]
+            if not plus:
+                a, b, plus, plus_b = b, a, plus_b, plus
+            if not plus:
+                continue
+            kind = SUM if plus_b else "subtract"
+            inner = Value(kind, value.steps, value.shape, value.dtype, [a, b])
+            for read in inner.reads:
+                read.steps = value.steps
+            value.op, value.reads = "multiply", [x, Read(inner, 1, 0, value.steps)]
+
+
+def _factors(
+    read: Read, of: Value, group: set[Value], read_by: dict[Value, list[tuple[Value | None, Read]]]
+) -> tuple[Read, Read, bool] | None:
+    """Of ± x a, a term of a sum: x, which is of the group, a, which is not, and whether it is +."""
+    plus = True
+    while True:
+        value = read.source
+        alone = len(read_by[value]) == 1 and read.aligned and value.shape == of.shape
+        if not alone or value.steps != of.steps:
+            return None
+        if value.op != "negative":
+            break
+        plus = not plus
+        (read,) = value.reads
+    if value.op != "multiply":
+        return None
+    inner = [r for r in value.reads if r.source in group]
+    outer = [r for r in value.reads if r.source not in group and r.source.shape == of.shape]
+    if len(inner) != 1 or len(outer) != 1 or not inner[0].aligned:
+        return None
+    return inner[0], outer[0], plus
 
 
 def split_sums(roots: Roots) -> None:
@@ -108,6 +155,7 @@ def split_products(roots: Roots) -> None:
         for read in factors[-2::-1]:
             whole = Value("multiply", value.steps, value.shape, value.dtype, [product, read])
             product = Read(whole, 1, 0, value.steps)
+        product.source.name = "slope"  # of a gradient, as in dh · (1 − z) · (1 − n²)
         value.reads = [inner[0], product]
 
 

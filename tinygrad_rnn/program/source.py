@@ -12,6 +12,7 @@ from .access import SHORTEST, Where
 from .equations import Read, Roots, Value, readers
 from .formulas import Formulas
 from .loops import Loops, comment
+from .names import at_step
 from .operations import known
 from .schedule import Unit
 from .text import HELPERS, shape_text
@@ -84,6 +85,7 @@ class Writer(Loops):
             if value.steps is not None:
                 where = Where(False, 1, 0, min(value.steps), max(value.steps))
             lines += [text for _, text in self._statement(value, where)]
+            lines += self._named_parts(value)
             silent = value.about == "" or value.name in ("e", "s") or value in self.memory.goes_on
             if value not in self.said and self._begins_a_loop(value):
                 if earlier is not None:
@@ -110,9 +112,9 @@ class Writer(Loops):
 
     def _write_part(self, value: Value, lines: list[str]) -> None:
         """Lines, under the equation of a value as far as it goes."""
-        step = "" if value.steps is None else "_t"
-        formula = f"{self._name(value)}{step} = {self.formulas.right(value)} + …"
-        self.body += ["", *comment(formula, "all steps at once" if step else ""), *lines]
+        name, stepped = self._name(value), value.steps is not None
+        formula = f"{at_step(name) if stepped else name} = {self.formulas.right(value)} + …"
+        self.body += ["", *comment(formula, "all steps at once" if stepped else ""), *lines]
 
     def _result(self, root: Read) -> str:
         text = self._operand(root, None).text

@@ -7,6 +7,7 @@ from typing import Any
 
 from .access import Access, Where
 from .equations import SUM, Read, Value
+from .names import at_step
 from .operations import UFUNCS, expression, lifted
 from .text import Operand, dtype_text, index_text, rows, shape_text, size_text
 from .trace import Unsupported
@@ -38,14 +39,19 @@ class Statements(Access):
             shape = shape_text(value.shape)
             lines.append((None, f"{out} = np.empty({shape}, {dtype_text(value.dtype)})"))
         if value.op == "tile":
+            kept = self.memory.in_place.get(value)
             for index, x, read in zip(value.attributes["indices"], xs, value.reads, strict=True):
-                if read.source in self.memory.part_of:
-                    continue
+                array, place = self.memory.part_of.get(read.source, (None, None))
+                if array is value or (array is kept and kept is not None and place == index):
+                    continue  # it is there
                 parts = ", ".join(map(index_text, index))
                 lines.append((None, f"{out}[{':, ' if whole else ''}{parts}] = {x.text}"))
             return lines
         if value.op in ("swapaxes", "transpose"):
-            return [*lines, (None, f"{out} = np.ascontiguousarray({expression(value, xs, whole)})")]
+            text = expression(value, xs, whole)
+            if self._for_several_rows(value):
+                text = f"np.ascontiguousarray({text})"
+            return [*lines, (None, f"{out} = {text}")]
         special = self.special(value, xs, out, whole)
         if special is not None:
             return lines + [(None, line) for line in special]
@@ -57,6 +63,14 @@ class Statements(Access):
             if text:
                 return [*lines, (None, text)]
         return [*lines, (None, self._assigned(value, out, expression(value, xs, whole), where))]
+
+    def _for_several_rows(self, value: Value) -> bool:
+        """Whether a matrix is multiplied with more than a row at a time: then its order matters."""
+        return not all(
+            reader is not None and reader.op == "matmul" and reader.reads[1] is read
+            and reader.reads[0].source.shape[:-1] in ((), (1,))
+            for reader, read in self.memory.read_by[value]
+        )  # fmt: skip
 
     def _ufunc_into(self, value: Value, xs: list[Operand], out: str) -> str:
         kept = self.memory.in_place.get(value)
@@ -194,8 +208,8 @@ class Statements(Access):
         if old is None or old == name:
             return []
         self._shown[buffer] = name
-        step = "" if value.steps is None else "_t"
-        return [f"{name} = {old}  # {name}{step} takes the place of {old}{step}"]
+        new, before = (n if value.steps is None else at_step(n) for n in (name, old))
+        return [f"{name} = {old}  # {new} takes the place of {before}"]
 
     def _count(self, x: Operand, keep: int) -> str:
         """How many rows an array has, all axes but the last `keep` taken together."""
