@@ -440,6 +440,27 @@ def test_a_tensor_from_nowhere_runs_the_function() -> None:
         program.source  # noqa: B018
 
 
+shadow = [np.zeros(3)]
+
+
+def test_an_attribute_is_not_the_global_of_its_name() -> None:
+    class Model:
+        shadow = tg.Parameter(np.ones(3))
+
+    model = Model()
+
+    def f(x: Any) -> Any:
+        return (x * model.shadow).sum()
+
+    program = tg.compile(f)
+    assert program(np.ones(3)).item() == 3
+    assert program._last is not None
+    first = program._last.run
+    shadow[0] = np.ones(3)
+    assert program(np.ones(3)).item() == 3
+    assert program._last.run is first
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_random_programs(seed: int) -> None:
     drawn = random_program(seed)

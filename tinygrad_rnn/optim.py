@@ -259,10 +259,18 @@ class Adam(Optimizer):
         b1, b2 = self.betas
         m, s = _kept(state, "mean", g), _kept(state, "square", g)
         n = state["updates"] = state.get("updates", 0) + 1
-        m += (1 - b1) * (g - m)
-        s += (1 - b2) * (g * g - s)
-        m_hat, s_hat = m / (1 - b1**n), s / (1 - b2**n)
-        moved: Array = self.lr * m_hat / (np.sqrt(s_hat) + self.eps)
+        m *= b1
+        m += (1 - b1) * g
+        moved = np.empty_like(g)  # one array for all that follows: a table of words is large
+        np.multiply(g, g, out=moved)
+        moved *= 1 - b2
+        s *= b2
+        s += moved
+        np.sqrt(s, out=moved)
+        moved /= math.sqrt(1 - b2**n)
+        moved += self.eps
+        np.divide(m, moved, out=moved)
+        moved *= self.lr / (1 - b1**n)
         return moved
 
 
@@ -311,7 +319,10 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
 
 def _norm(g: Array) -> float:
-    """The Euclidean norm in float64; squares that overflow or vanish don't spoil it."""
+    """The Euclidean norm; squares that overflow or vanish don't spoil it."""
+    total = float(np.vdot(g, g))
+    if np.finfo(g.dtype).tiny / np.finfo(g.dtype).eps < total < math.inf:
+        return math.sqrt(total)
     largest = float(np.abs(g).max(initial=0))
     if largest == 0 or not math.isfinite(largest):
         return largest

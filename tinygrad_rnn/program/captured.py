@@ -8,6 +8,7 @@ recorded anew. This file does not know what is recorded.
 
 from __future__ import annotations
 
+import dis
 import functools
 import types
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ class Captured:
         if f.__module__ and f.__module__.startswith(_OURS):  # whose globals stay what they are
             return found
         names = dict.fromkeys(_names(f.__code__))  # in the order of the code
-        for name in [name for name in names if name in f.__globals__]:
+        for name in [name for name in dict.fromkeys(_globals(f.__code__)) if name in f.__globals__]:
             x = f.__globals__[name]
             self._links.append((f.__globals__, name, x))
             if isinstance(x, types.ModuleType):
@@ -133,8 +134,17 @@ def _equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and isinstance(a, _PLAIN) and bool(a == b)
 
 
+def _globals(code: types.CodeType) -> Iterator[str]:
+    """The names that a function, and those inside it, look up outside: of `a.b`, a and not b."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+        elif isinstance(instruction.argval, types.CodeType):
+            yield from _globals(instruction.argval)
+
+
 def _names(code: types.CodeType) -> Iterator[str]:
-    """The names in a function's code, and in the functions inside it."""
+    """The names in a function's code, and in the functions inside it, those of attributes too."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
