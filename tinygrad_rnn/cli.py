@@ -20,6 +20,7 @@ through time, seen and checked.
 
   tinygrad-rnn train book.txt     a language model of a text of yours
   tinygrad-rnn generate book.npz  what it writes
+  tinygrad-rnn tag --train        a part-of-speech tagger
   tinygrad-rnn study              the network taken apart, on a text from Python
   tinygrad-rnn draw --folded      the network as its loop, in a picture
   tinygrad-rnn derive             its training step as a program, in plain NumPy
