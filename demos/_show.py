@@ -29,9 +29,12 @@ class Demo:
     """One run of a demo: what it was asked for, what it says, and the files it leaves.
 
     quick: do with a few seconds; the numbers are then those of a smaller case.
+    options: what the command line said, with the arguments that `add` has added to the parser.
     """
 
-    def __init__(self, file: str, doc: str) -> None:
+    def __init__(
+        self, file: str, doc: str, add: Callable[[argparse.ArgumentParser], Any] | None = None
+    ) -> None:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal that has no ŷ shows ?
@@ -44,7 +47,9 @@ class Demo:
             "--out", type=Path, default=Path(name), metavar="FOLDER",
             help=f"where to save the pictures (default: {name})",
         )  # fmt: skip
-        options = parser.parse_args()
+        if add is not None:
+            add(parser)
+        self.options = options = parser.parse_args()
         self.quick: bool = options.quick
         self.out: Path = options.out
         self.out.mkdir(parents=True, exist_ok=True)
@@ -100,6 +105,18 @@ class Demo:
             self.say(", ".join(self._saved))
         for remedy, names in self._missing.items():
             print(f"Not saved: {', '.join(names)}: {remedy}")
+
+
+def compiled_or_not(demo: Demo, losses: Callable[[Callable[..., Any]], Sequence[float]]) -> None:
+    """Say how far the losses of a training are apart when its step is compiled and when it is not.
+
+    losses: trains from the start, with the training step that it is given a way to make.
+    """
+    derived, recorded = losses(tg.compile), losses(lambda step: step)
+    demo.say(
+        f"The first {len(derived)} losses with the derived program (tg.compile) and without it "
+        f"differ by at most {apart(derived, recorded):.1e}."
+    )
 
 
 def figure(width: float, height: float) -> Any:
