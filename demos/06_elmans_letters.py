@@ -150,11 +150,9 @@ def plot(errors: Errors) -> Any:
         ax.set_ylim(0, 1.15 * max(line.max(), 0.4))
         for t in at[came < CONSONANTS]:
             ax.axvline(t, color="0.9", linewidth=4, zorder=0)
-    axes[0].axhline(BEST, color="0.4", linewidth=0.8, linestyle=":")
-    axes[0].annotate(
-        "best possible at a consonant", (at[-1], BEST), xytext=(0, 3),
-        textcoords="offset points", ha="right", fontsize=8,
-    )  # fmt: skip
+    best = "best possible: root mean square over the consonants"
+    axes[0].axhline(BEST, color="0.4", linewidth=0.8, linestyle=":", label=best)
+    axes[0].legend(frameon=False, loc="upper right")
     axes[-1].set_xticks(at, [LETTERS[c] for c in came])
     axes[-1].set_xlabel("the letter that came; consonants are shaded")
     return fig
@@ -162,7 +160,7 @@ def plot(errors: Errors) -> Any:
 
 def main() -> None:
     demo = Demo(__file__, __doc__)
-    passes, seeds = (40, 1) if demo.quick else (200, 3)
+    passes, seeds = (100, 1) if demo.quick else (200, 3)
     demo.say(
         f"{H} hidden units, {passes} passes over the sequence (as many as Elman: 200), then a new "
         "sequence of as many consonants."

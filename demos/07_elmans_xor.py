@@ -77,9 +77,10 @@ def train(
     optimizer = tg.optim.Adam(network.parameters(), lr=0.01)
     zeros = h = np.zeros((B, len(network.W)))
     losses = []
-    for first, xs, ys in islice(walk(bits, B, T), updates):
+    for n, (first, xs, ys) in enumerate(islice(walk(bits, B, T), updates)):
         as_inputs = (a[..., None].astype(float) for a in (xs, ys))
         L, h = step(*as_inputs, zeros if first else h)
+        optimizer.lr = 0.01 * tg.optim.cosine(n, updates)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(L.item() / len(xs))
@@ -117,7 +118,9 @@ def plot(errors: dict[str, Array], of_two: list[float]) -> Any:
     left.set_xlabel("which bit is predicted")
     left.set_ylabel("root mean square error")
     left.legend(frameon=False, loc="upper right", ncols=2)
-    right.plot(np.arange(1, len(of_two) + 1), sorted(of_two), "o", color=COLOURS[1])
+    starts = np.arange(1, len(of_two) + 1)
+    right.plot(starts, sorted(of_two), "o", color=COLOURS[1])
+    right.set_xticks(starts)
     right.axhline(0.5, color="0.6", linewidth=0.8, zorder=0)
     right.set_ylim(0, 0.65)
     right.set_xlabel("starts with 2 units, the best first")
@@ -161,9 +164,9 @@ def main() -> None:
         f"With 2 units, {solved} of {starts} starts end below 0.1, and the best at "
         f"{min(of_two):.2f}. The dip at every third bit is there, as in Elman's figure, and it is "
         "not deep: two numbers have to say where in the triple the network stands, and what the "
-        "bits were. With 8 units it goes down to a few hundredths from every start here. On the "
-        "bits that it was trained with, the error of a guess is a little below 0.5, and on new "
-        "ones above: a few of the guesses were learned by heart."
+        "bits were. With 8 units it goes down to a few hundredths. There the error of a guess is "
+        "below 0.5 on the bits of the training, and above it on new ones: a few guesses were "
+        "learned by heart."
     )
     shown = {"8 units": found[8][0][1], f"2 units, best of {starts}": best[1]}
     demo.plot("xor.png", lambda: plot(shown, of_two))

@@ -197,6 +197,7 @@ def main() -> None:
     every = list(product(lengths, (CLIPPED, WHOLE), range(seeds)))
     with Progress("training", len(every) * updates, "updates", 1, sys.stderr) as progress:
         for i, (T, largest, seed) in enumerate(every):
+
             def show(n: int, loss: float, before: int = i * updates) -> None:
                 progress.show(before + n, loss)
 
