@@ -8,7 +8,8 @@ new sequences wrong.
 Published: Pascanu, Mikolov, Bengio 2013 (arXiv 1211.5063), section 4.1.1: the longer the sequences,
 the more it takes clipping to succeed, over five runs per length. The settings here are theirs:
 50 tanh units, weights from N(0, 0.1²), batches of 20, gradient descent at a rate of 0.01, the norm
-clipped to 1. They allow five million updates, this demo 30,000.
+clipped to 1. They allow five million updates, this demo 30,000. Elsewhere, a run at T = 30 was
+solved after 2,500 updates when it was clipped, and got 76 % wrong after 30,000 when it was not.
 """
 
 from __future__ import annotations
@@ -166,18 +167,19 @@ def plot(runs: Runs, T: int) -> Any:
         most = [max(run.norms[i : i + every]) for i in range(0, len(run.norms), every)]
         at = np.arange(len(most)) * every
         norms.plot(at, most, color=colour, linewidth=0.8, label=NAMES[largest])
-    errors.set_ylim(0, 0.8)
-    errors.axhline(0.75, color="0.6", linewidth=0.8)
-    errors.annotate("guessing", (0, 0.75), xytext=(2, -3), textcoords="offset points", va="top")
+    for ax, level, what in ((errors, 0.75, "guessing"), (norms, CLIPPED, "clipped to this")):
+        ax.axhline(level, color="0.4", linewidth=0.8)
+        place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        ax.text(0.99, level, what, fontsize=8, **place)
+    errors.set_ylim(0, 0.85)
     errors.set_ylabel("part of new sequences wrong")
     errors.legend(frameon=False, loc="lower left")
     norms.set_yscale("log")
-    norms.axhline(CLIPPED, color="0.3", linewidth=0.8)
-    norms.set_ylabel("largest norm of the gradient nearby")
+    norms.set_ylabel("norm of the gradient, largest nearby")
     for ax in (errors, norms):
         ax.set_xlabel("update")
         ax.xaxis.set_major_formatter("{x:,.0f}")
-    fig.suptitle(f"$T$ = {T}, one run each", fontsize=11)
+    fig.suptitle(f"$T$ = {T}, seed 0", fontsize=11)
     return fig
 
 
