@@ -2,8 +2,8 @@
 
 A sequence of T symbols has an A or a B in its second tenth and another in its sixth; all others are
 one of four that mean nothing. At the end: was it AA, AB, BA or BB? A simple recurrent network has
-to carry the first letter over T/2 steps. A run has solved it when it gets fewer than 1 % of 10,000
-new sequences wrong.
+to carry both to the end, the first over 0.8 T steps and more. A run has solved it when it gets
+fewer than 1 % of 10,000 new sequences wrong.
 
 Published: Pascanu, Mikolov, Bengio 2013 (arXiv 1211.5063), section 4.1.1: the longer the sequences,
 the more it takes clipping to succeed, over five runs per length. The settings here are theirs:

@@ -217,10 +217,10 @@ def plot(smoothed: Array, held_out: dict[int, float], exact: dict[str, float], t
     marks = [n for n in held_out if n]
     ax.plot(marks, [held_out[n] for n in marks], "o", color=COLOURS[1], label="held out")
     if tiny:
-        for start in range(3):
-            gist = {n: losses[start] for n, losses in GIST.items() if 0 < n <= len(smoothed)}
-            label = "min-char-rnn itself" if start == 0 else None
-            ax.plot(gist, np.array([*gist.values()]) / T, "x", color="black", label=label)
+        at = [n for n in GIST if 0 < n <= len(smoothed)]
+        for start, label in enumerate(("min-char-rnn itself", None, None)):
+            itself = [GIST[n][start] / T for n in at]
+            ax.plot(at, itself, "x", color="black", label=label)
     lines = [name for name in exact if name != "uniform"]
     for name, dashes in zip(lines, DASHES[1:], strict=True):
         ax.axhline(exact[name], color="0.5", linestyle=dashes, linewidth=1)

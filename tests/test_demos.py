@@ -283,6 +283,18 @@ def test_min_char_rnn_reads_a_text_that_is_compressed(tmp_path: Path) -> None:
         run("10_min_char_rnn", tmp_path / "out", str(tmp_path / "none.txt"))
 
 
+def test_min_char_rnn_stands_beside_the_program_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    demo = inside("10_min_char_rnn", monkeypatch)
+    exact = dict(
+        zip(("uniform", "unigram", "bigram", "trigram"), (4.2, 3.3, 2.5, 2.0), strict=True)
+    )
+    fig = demo["plot"](np.full(6000, 50.0), {0: 4.2, 6000: 2.3}, exact, tiny=True)
+    crosses = [line for line in fig.axes[0].lines if line.get_marker() == "x"]
+    assert [line.get_xdata().tolist() for line in crosses] == [[1000, 2000, 5000]] * 3
+    assert all(0 < loss < np.log(66) for line in crosses for loss in line.get_ydata())
+
+
 # ------------------------------------------------------------------------------ what may be missing
 
 
