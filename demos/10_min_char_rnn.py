@@ -96,8 +96,10 @@ def step_of(network: Network) -> Callable[..., tuple[tg.Tensor, tg.Tensor]]:
     return training_step
 
 
-def train(network: Network, ids: Array, steady: int, cooling: int) -> Iterator[float]:
-    """Yields L, the loss of 25 characters, before each update.
+def train(
+    network: Network, ids: Array, steady: int, cooling: int
+) -> Iterator[tuple[float, tg.Tensor]]:
+    """Yields after each update L, the loss of 25 characters before it, and the state.
 
     steady: so many updates at Adagrad's 0.1, as min-char-rnn has them. cooling: as many more, in
     which it falls to 0 along half a cosine.
@@ -114,7 +116,7 @@ def train(network: Network, ids: Array, steady: int, cooling: int) -> Iterator[f
         tg.optim.clip_grad_value(parameters, LARGEST)
         optimizer.step()
         optimizer.zero_grad()
-        yield L.item()
+        yield L.item(), h
 
 
 def whole_chunks(ids: Array) -> Array:
@@ -172,10 +174,12 @@ def corpus_of(path: Path | None) -> text.Corpus:
         raise text.TextError(f"{path}: can't be read as a text in gzip ({error})") from None
 
 
-def held_out_loss(predict: Callable[..., Any], network: Network, corpus: text.Corpus) -> float:
-    """Nats per character, each predicted once, from h_0 = 0 and the last one before."""
-    ids, h = np.append(corpus.train[-1:], corpus.held_out), network.initial_state()
-    total = 0.0
+def held_out_loss(predict: Callable[..., Any], corpus: text.Corpus, h: Any) -> float:
+    """Nats per character, each predicted once, from the state that training is in.
+
+    From h_0 = 0 a network may settle in states in which it was never trained.
+    """
+    ids, total = np.append(corpus.train[-1:], corpus.held_out), 0.0
     with tg.no_grad():
         for at in range(0, len(ids) - 1, 500):
             y = ids[at + 1 : at + 501, None]
@@ -271,14 +275,14 @@ def main() -> None:
     predict = tg.compile(network.forward)
     loss = T * math.log(K)
     smoothed = np.empty(updates)
-    held_out = {0: held_out_loss(predict, network, corpus)}
+    held_out = {0: held_out_loss(predict, corpus, network.initial_state())}
     at_marks = {0: loss}
     with Progress("training", updates, "characters", T, sys.stderr) as progress:
-        for n, L in enumerate(train(network, corpus.train, steady, cooling), 1):
+        for n, (L, h) in enumerate(train(network, corpus.train, steady, cooling), 1):
             loss = smoothed[n - 1] = 0.999 * loss + 0.001 * L
             progress.show(n, loss)
             if (n in MARKS and n < steady) or n in (steady, updates):
-                at_marks[n], held_out[n] = loss, held_out_loss(predict, network, corpus)
+                at_marks[n], held_out[n] = loss, held_out_loss(predict, corpus, h)
 
     tiny = N + len(corpus.held_out) == TINY_SHAKESPEARE
     demo.heading("The loss as min-char-rnn prints it, smoothed, of 25 characters; in nats")
