@@ -7,8 +7,7 @@ is `L.backward()`, and the training step runs as the program that `tg.compile` d
 
 The last tenth of the text is held out. The exact trigram model (counts, plus the best small number)
 has to be beaten there. At a steady rate the network gets there sooner or later, depending on where
-it started. So a fifth as many updates follow, in which the rate falls to 0; min-char-rnn has nothing
-like that.
+it started. So a fifth as many updates follow, in which the rate falls to 0; min-char-rnn has none.
 
 Source: A. Karpathy, min-char-rnn.py (gist d4dee566867f8291f086), with "The Unreasonable
 Effectiveness of Recurrent Neural Networks", 2015. It prints a smoothed loss of 25 characters, which
