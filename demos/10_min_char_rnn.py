@@ -262,7 +262,7 @@ def main() -> None:
     K, N = len(corpus.vocabulary), len(corpus.train)
     demo.say(
         f"Text: {corpus.name}, {N:,} characters to learn from and {len(corpus.held_out):,} held "
-        f"out, K = {K} with one for all that were never seen. {updates:,} updates read it "
+        f"out, K = {K} with one for all others. {updates:,} updates read it "
         f"{updates * T / N:.1f} times; in the last {cooling:,} the rate falls."
     )
 
