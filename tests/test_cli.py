@@ -377,12 +377,17 @@ def test_ctrl_c_while_plots_are_made_leaves_nothing(book, matplotlib, capsys, mo
     assert os.listdir() == []
 
 
+def hear_ctrl_c():
+    """For a process that is started: not to ignore Ctrl-C, as those in the background do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a signal as a terminal sends it")
 def test_a_real_ctrl_c(book):
     command = [sys.executable, "-m", "tinygrad_rnn", "study", book, "--updates", "4000"]
     with subprocess.Popen(
         [*command, "--hidden", "4"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        env=ENVIRONMENT, encoding="utf-8",
+        env=ENVIRONMENT, encoding="utf-8", preexec_fn=hear_ctrl_c,
     ) as process:  # fmt: skip
         assert process.stderr is not None
         first = process.stderr.readline()

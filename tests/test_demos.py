@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -24,6 +25,11 @@ PLOTS = {
     "03_truncation": ["bias.png", "masks.png"],
     "04_forward_or_backward": ["costs.png"],
     "05_the_derived_program": ["times.png"],
+    "06_elmans_letters": ["letters.png"],
+    "07_elmans_xor": ["xor.png"],
+    "08_temporal_order": ["order.png"],
+    "09_the_adding_problem": ["adding.png"],
+    "10_min_char_rnn": ["min_char_rnn.png"],
     "11_word_language_model": ["loss.png"],
     "12_part_of_speech_tagging": ["confusions.png"],
 }
@@ -63,8 +69,14 @@ def run(name: str, out: Path, *more: str) -> Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """All the demos, once, with whatever is installed."""
-    return {name: run(name, tmp_path_factory.mktemp(name)) for name in PLOTS}
+    """Each demo that a test asks for, once, with whatever is installed."""
+
+    class Once(dict[str, Ran]):
+        def __missing__(self, name: str) -> Ran:
+            self[name] = run(name, tmp_path_factory.mktemp(name))
+            return self[name]
+
+    return Once()
 
 
 def test_every_demo_is_tested() -> None:
@@ -167,6 +179,125 @@ def test_the_derived_program_stands_beside_its_equations(
     assert "\n   ŷ_t = h_t U + b_y\n     # y_hat_t = h_t U + b_y" in narrow
     ((*_, ratio, _),) = wide.rows("B, T, H, K")
     assert float(ratio) > 0  # times are not for a test
+
+
+# --------------------------------------------------------------------------- results of the field
+
+
+def inside(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The functions of a demo."""
+    monkeypatch.syspath_prepend(DEMOS)
+    return runpy.run_path(str(DEMOS / f"{name}.py"))
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("06_elmans_letters", EXACT), ("07_elmans_xor", EXACT),
+     ("08_temporal_order", 1e-5), ("09_the_adding_problem", 1e-5)],
+)  # fmt: skip
+def test_compiled_training_has_the_same_losses(name: str, most: float, ran: dict[str, Ran]) -> None:
+    (worst,) = ran[name].numbers(r"differ\s+by\s+at\s+most\s+([\d.e+-]+\d)")
+    assert worst < most  # in float64, and in float32
+
+
+def test_elmans_letters_know_the_vowels_and_what_consonants_share(
+    ran: dict[str, Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo = ran["06_elmans_letters"]
+    codes = np.array([list("101001"), list("101101"), list("101011")], int)  # b, d, g
+    (best,) = demo.numbers(r"^ +consonants +([\d.]+)")
+    assert best == pytest.approx(np.sqrt(codes.var(axis=0).mean()), abs=5e-5)
+    consonants, vowels = ([float(row[-1]) for row in demo.rows("best possible")][i] for i in (0, 1))
+    assert best - 0.01 < consonants < best + 0.02  # a thousand consonants are not quite even
+    assert vowels < 0.06
+    by_bit = {row[0]: [float(cell) for cell in row[1:7]] for row in demo.rows("consonant  vowel")}
+    for letter in "bdg":
+        shared, own = [by_bit[letter][i] for i in (0, 1, 2, 5)], [by_bit[letter][i] for i in (3, 4)]
+        assert max(shared) < 0.12 < 0.25 < min(own)
+    letters = inside("06_elmans_letters", monkeypatch)
+    text = "".join(letters["LETTERS"][i] for i in letters["letters"](99, np.random.default_rng(3)))
+    assert re.fullmatch("(ba|dii|guuu){99}", text)
+
+
+def test_elmans_xor_is_known_at_every_third_bit_alone(
+    ran: dict[str, Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eight = [row for row in ran["07_elmans_xor"].rows("bits") if row[:2] == ["8", "units,"]]
+    for *_, second, xor, first in eight[1:]:
+        assert float(xor) < 0.25
+        assert min(float(second), float(first)) > 0.45
+    assert len(eight) == 3
+    bits = inside("07_elmans_xor", monkeypatch)["triples"](500, np.random.default_rng(0))
+    a, b, c = bits[:-1].reshape(-1, 3).T
+    assert ((a != b) == c).all()
+    assert 0.4 < c.mean() < 0.6
+
+
+def test_temporal_order_is_solved_where_it_is_short(
+    ran: dict[str, Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ran["08_temporal_order"].rows("T ")
+    assert [row[:2] for row in rows if row[0] == "10"] == [["10", "clipped"], ["10", "not"]]
+    assert all(row[-7:-4] == ["1", "of", "1"] for row in rows if row[0] == "10")
+    demo = inside("08_temporal_order", monkeypatch)
+    x, y = demo["sequences"](1000, 30, np.random.default_rng(0))
+    for column, order in zip(x.T, y, strict=True):
+        first, second = np.flatnonzero(column < 2)  # all others mean nothing
+        assert 3 <= first < 6
+        assert 15 <= second < 18
+        assert order == column[first] + 2 * column[second]
+
+
+def test_the_adding_problem_begins_at_a_sixth_and_gates_solve_it(
+    ran: dict[str, Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {row[0]: row[1:] for row in ran["09_the_adding_problem"].rows("elsewhere")}
+    assert float(rows["always"][2]) == pytest.approx(1 / 6, abs=1e-3)
+    assert float(rows["GRU"][3]) < 1 / 12
+    x, y = inside("09_the_adding_problem", monkeypatch)["sequences"](
+        200, 50, np.random.default_rng(0)
+    )
+    number, mark = x[..., 0], x[..., 1]
+    np.testing.assert_allclose((number * mark).sum(axis=0), y[:, 0], atol=1e-6)
+    assert (mark[:25].sum(axis=0) == 1).all()
+    assert (mark[25:].sum(axis=0) == 1).all()
+
+
+def test_min_char_rnn_starts_where_it_must_and_learns(ran: dict[str, Ran]) -> None:
+    demo = ran["10_min_char_rnn"]
+    (K,) = demo.numbers(r", K = (\d+) with")
+    recorded, by_hand = (float(x) for x in re.findall(r"most\s+([\d.]+e-\d+)", demo.said))
+    assert max(recorded, by_hand) < 1e-10
+    start, *_, steady, end = demo.rows("update ")
+    assert float(start[1]) == pytest.approx(25 * np.log(K), abs=0.006)
+    held_out = {row[0]: float(row[-1]) for row in demo.rows("uniform") if len(row) == 2}
+    assert float(end[3]) < float(steady[3]) < held_out["unigram"]
+    assert "not below" in demo.said  # of 2,000 updates; 100,000 make it one that is
+
+
+def test_min_char_rnn_reads_a_text_that_is_compressed(tmp_path: Path) -> None:
+    syllables = np.random.default_rng(0).choice(["ba", "dii", "guuu"], 1500)
+    path, words = tmp_path / "syllables.txt.gz", "".join(syllables)[:4000]
+    path.write_bytes(gzip.compress(words.encode()))
+    said = " ".join(run("10_min_char_rnn", tmp_path / "out", str(path), "--seed=1").said.split())
+    assert "3,600 characters to learn from and 400 held out, K = 7 with one for all others" in said
+    assert "In the end the network is below the trigram model" in said  # which can't count three u
+    with pytest.raises(SystemExit, match="there is no such file"):
+        run("10_min_char_rnn", tmp_path / "out", str(tmp_path / "none.gz"))
+    with pytest.raises(SystemExit, match="there is no such file"):
+        run("10_min_char_rnn", tmp_path / "out", str(tmp_path / "none.txt"))
+
+
+def test_min_char_rnn_stands_beside_what_is_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    demo = inside("10_min_char_rnn", monkeypatch)
+    exact = dict(
+        zip(("uniform", "unigram", "bigram", "trigram"), (4.2, 3.3, 2.5, 2.0), strict=True)
+    )
+    fig = demo["plot"](np.full(6000, 50.0), {0: 4.2, 6000: 2.3}, exact, tiny=True)
+    crosses = [line for line in fig.axes[0].lines if line.get_marker() == "x"]
+    assert [line.get_xdata().tolist() for line in crosses] == [[1000, 2000, 5000]] * 3
+    assert all(0 < loss < np.log(66) for line in crosses for loss in line.get_ydata())
 
 
 def test_words_are_learned_measured_and_written(ran: dict[str, Ran]) -> None:

@@ -22,7 +22,8 @@ from tinygrad_rnn.saving import LoadError
 from tinygrad_rnn.tasks import language_model as lm
 from tinygrad_rnn.tasks.training import Plan, checkpoint_path, train
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(tg.__file__).parents[1])}
+from .test_cli import ENVIRONMENT, hear_ctrl_c
+
 COMMAND = [sys.executable, "-m", "tinygrad_rnn"]
 VERSE = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n"
 WORDS = VERSE * 20
@@ -489,6 +490,7 @@ def test_a_real_ctrl_c_leaves_a_checkpoint_from_which_it_goes_on(here: Path) -> 
     process = subprocess.Popen(
         [*COMMAND, "train", "verse.txt", *SMALL, *given], stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, encoding="utf-8",
+        preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     with process:
         assert process.stderr is not None

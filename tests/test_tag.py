@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-import tinygrad_rnn
 import tinygrad_rnn as tg
 from tinygrad_rnn import cli, text
 from tinygrad_rnn.commands import tag as command
 from tinygrad_rnn.text import TaggedSentence
 
+from .test_cli import ENVIRONMENT, hear_ctrl_c
+
 QUICK = ["--hidden", "8", "--epochs", "2"]
 FILES = ["tagger.checkpoint.npz", "tagger.csv", "tagger.npz"]
 PICTURES = ["tagger.confusions.png", "tagger.progress.png"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(tinygrad_rnn.__file__).parents[1])}
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_training_is_interrupted_and_resumed(here: Path, few: str) -> None:
     script = [sys.executable, "-m", "tinygrad_rnn", "tag", "--train", few, "--hidden", "4"]
     process = subprocess.Popen(
         [*script, "--epochs", "100000"], env=ENVIRONMENT, cwd=here, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     assert process.stdout is not None
     while not (here / "tagger.npz").exists():
