@@ -170,7 +170,7 @@ def main() -> None:
         demo, lambda through: train(Network(np.random.default_rng(0)), ids, 20, through)
     )
     found = []
-    with Progress("training", seeds, "networks", 1, sys.stderr) as progress:
+    with Progress("training", seeds, "networks", sys.stderr) as progress:
         for seed in range(seeds):
             rng = np.random.default_rng(seed)
             known, new = letters(1000, rng), letters(1000, rng)
@@ -178,7 +178,7 @@ def main() -> None:
             chunks = -(-((len(known) - 1) // B) // T)
             losses = train(network, known, passes * chunks)
             found.append(test(network, new))
-            progress.show(seed + 1, losses[-1])
+            progress.show(seed + 1, seed + 1, f"loss {losses[-1]:.3f}")
 
     as_a_figure(demo, found[0].some(75))
     demo.heading("Root mean square errors at the letters that came, bit by bit (figure 5)")

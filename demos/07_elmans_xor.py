@@ -141,10 +141,10 @@ def main() -> None:
     )
     every = [(8, seed) for seed in range(seeds)] + [(2, seed) for seed in range(starts)]
     found: dict[int, list[tuple[Array, Array]]] = {8: [], 2: []}
-    with Progress("training", len(every), "networks", 1, sys.stderr) as progress:
+    with Progress("training", len(every), "networks", sys.stderr) as progress:
         for n, (H, seed) in enumerate(every, 1):
             found[H].append(trained(H, seed, passes))
-            progress.show(n, float(np.mean(found[H][-1][0] ** 2)))
+            progress.show(n, n, f"loss {np.mean(found[H][-1][0] ** 2):.3f}")
     best = min(found[2], key=lambda errors: errors[1][1])
 
     demo.heading("Root mean square errors at the three places (figure 3)")

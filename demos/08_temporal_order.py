@@ -197,11 +197,11 @@ def main() -> None:
     compiled_or_not(demo, lambda through: train(20, CLIPPED, 0, 20, 100, through).losses)
     runs: Runs = {}
     every = list(product(lengths, (CLIPPED, WHOLE), range(seeds)))
-    with Progress("training", len(every) * updates, "updates", 1, sys.stderr) as progress:
+    with Progress("training", len(every) * updates, "updates", sys.stderr) as progress:
         for i, (T, largest, seed) in enumerate(every):
 
             def show(n: int, loss: float, before: int = i * updates) -> None:
-                progress.show(before + n, loss)
+                progress.show(before + n, before + n, f"loss {loss:.4f}")
 
             run = train(T, largest, seed, updates, test_every, show=show)
             runs.setdefault((T, largest), []).append(run)

@@ -135,11 +135,11 @@ def main() -> None:
     compiled_or_not(demo, start)
     curves: dict[str, list[Curve]] = {name: [] for name in CELLS}
     every = [(name, seed) for name in CELLS for seed in range(seeds)]
-    with Progress("training", len(every) * updates, "updates", 1, sys.stderr) as progress:
+    with Progress("training", len(every) * updates, "updates", sys.stderr) as progress:
         for i, (name, seed) in enumerate(every):
 
             def show(n: int, loss: float, before: int = i * updates) -> None:
-                progress.show(before + n, loss)
+                progress.show(before + n, before + n, f"loss {loss:.4f}")
 
             rng = np.random.default_rng(seed)
             curves[name].append(train(Network(name, rng), rng, updates, test_every, show=show)[1])

@@ -271,10 +271,10 @@ def main() -> None:
     smoothed = np.empty(updates)
     held_out = {0: held_out_loss(predict, corpus, network.initial_state())}
     at_marks = {0: loss}
-    with Progress("training", updates, "characters", T, sys.stderr) as progress:
+    with Progress("training", updates, "characters", sys.stderr) as progress:
         for n, (L, h) in enumerate(train(network, corpus.train, steady, cooling), 1):
             loss = smoothed[n - 1] = 0.999 * loss + 0.001 * L
-            progress.show(n, loss)
+            progress.show(n, n * T, f"loss {loss:.2f}")
             if (n in MARKS and n < steady) or n in (steady, updates):
                 at_marks[n], held_out[n] = loss, held_out_loss(predict, corpus, h)
 
