@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "tinygrad_rnn"]
 VERSE = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n"
 WORDS = VERSE * 20
 SMALL = ["--cell", "rnn", "--hidden", "6", "--embedding", "4", "--streams", "4", "--steps", "9"]
-SHAKESPEARE = os.environ.get("TINYSHAKESPEARE")  # the path of input.txt, plain or .gz
+SHAKESPEARE = os.environ.get("TINYGRAD_RNN_SHAKESPEARE")  # the path of input.txt, plain or .gz
 
 
 def model_of(cell: str = "gru", layers: int = 1, K: int = 7, dropout: float = 0.0) -> Any:
@@ -569,7 +569,9 @@ def test_a_full_disk_for_the_text_is_one_line(here: Path) -> None:
 # --------------------------------------------------------------------------------------- real text
 
 
-@pytest.mark.skipif(SHAKESPEARE is None, reason="TINYSHAKESPEARE is not set to a file's path")
+@pytest.mark.skipif(
+    SHAKESPEARE is None, reason="TINYGRAD_RNN_SHAKESPEARE is not set to a file's path"
+)
 def test_a_short_training_is_below_the_exact_trigram_on_shakespeare(
     here: Path, capsys: Any
 ) -> None:

@@ -53,15 +53,18 @@ W = tg.Parameter(np.array([[0.5, -0.3], [0.4, 0.6]]), name="W")
 b = tg.Parameter(np.zeros(2), name="b")
 
 
-def recurrent(x: Any, change: Any) -> Any:
-    """A small network; `change` may do something to the state after step t."""
+def states(x: Any, change: Any) -> Any:
+    """Of a small network; `change` may do something to the state after step t."""
     h: Any = np.zeros((x.shape[1], 2))
-    losses: list[Any] = []
     for t, x_t in tg.steps(x):
         h = np.tanh(x_t + h @ W + b)
         h = change(t, h)
-        losses.append((h * h).sum())
-    return losses
+        yield h
+
+
+def recurrent(x: Any, change: Any) -> list[Any]:
+    """The losses of its steps."""
+    return [(h * h).sum() for h in states(x, change)]
 
 
 def cut_late(x: Any) -> Any:
@@ -117,6 +120,22 @@ def test_what_a_function_makes_of_the_length_is_never_wrong(f: Any) -> None:
     for T in (10, 11, 12, 13, 14, 16, 25, 9, 6, 10):
         x = np.random.default_rng(T).standard_normal((T, 1, 2))
         same(program, step, (x,), [W, b])
+
+
+def test_a_cut_that_no_number_shows_yet() -> None:
+    U = tg.Parameter(np.zeros((2, 1)))  # through which no gradient flows at first
+
+    def step(x: Any) -> Any:
+        *_, h = states(x, lambda t, h: h.detach() if t == 12 else h)
+        L = (h @ U).sum()
+        L.backward()
+        return L
+
+    program = tg.compile(step)
+    x = np.random.default_rng(0).standard_normal((16, 1, 2))
+    same(program, step, (x,), [W, b, U])
+    U.data = np.ones((2, 1))
+    same(program, step, (x,), [W, b, U])
 
 
 def test_a_mean_over_the_steps_is_of_any_length() -> None:
