@@ -131,6 +131,56 @@ def test_a_mean_over_the_steps_is_of_any_length() -> None:
     assert "/ T" in program.source
 
 
+@pytest.mark.parametrize("n", [7, 8, 9, 0.5, 3.5, 1 / 7, 7 / 8])
+def test_a_number_that_is_that_of_the_recorded_steps_by_chance(n: float) -> None:
+    def step(x: Any) -> Any:
+        L = sum(recurrent(x, lambda t, h: np.minimum(9 * h, n)))
+        L.backward()
+        return L
+
+    program = tg.compile(step)
+    for T in (12, 30, 15, 4):  # at first no number is so large
+        program(-np.ones((T, 1, 2)))
+        assert program._last is not None
+        assert program._last.any_length
+        same(program, step, (np.ones((T, 1, 2)),), [W, b])
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_a_class_that_is_that_of_the_recorded_steps_by_chance(n: int) -> None:
+    U = tg.Parameter(np.random.default_rng(0).standard_normal((2, 40)), name="U")
+
+    def step(x: Any, y: Any) -> Any:
+        hs: list[Any] = []
+        recurrent(x, lambda t, h: hs.append(h) or h)
+        L = tg.cross_entropy(tg.stack(hs) @ U, y, ignore_index=n)
+        L.backward()
+        return L
+
+    program = tg.compile(step)
+    for T in (12, 30, 15):
+        program(np.ones((T, 1, 2)), np.zeros((T, 1), int))
+        assert program._last is not None
+        assert program._last.any_length
+        same(program, step, (np.ones((T, 1, 2)), np.arange(T)[:, None]), [W, b, U])
+
+
+def half_its_length(x: Any) -> Any:
+    return sum(recurrent(x, lambda t, h: np.minimum(9 * h, len(x) / 2)))
+
+
+def root_of_its_length(x: Any) -> Any:
+    return sum(recurrent(x, lambda t, h: np.minimum(9 * h, len(x) ** 0.5)))
+
+
+@pytest.mark.parametrize("f", [half_its_length, root_of_its_length], ids=lambda f: f.__name__)
+def test_a_limit_that_no_number_reaches_at_first(f: Any) -> None:
+    program = tg.compile(f)
+    for T in (12, 30, 15, 4):
+        program(-np.ones((T, 1, 2)))
+        same(program, f, (np.ones((T, 1, 2)),), [])
+
+
 def test_a_text_that_is_not_checked_at_other_lengths_says_so() -> None:
     def step(x: Any) -> Any:
         L = by_the_root_of_the_length(x)
