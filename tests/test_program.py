@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -276,6 +278,57 @@ def test_what_is_closed_over_and_changes_is_never_stale() -> None:
     assert program(x).item() == 12
 
 
+class Settings:
+    scale = 1.0
+
+    @property
+    def twice(self) -> float:
+        return 2 * self.scale
+
+
+class Slotted:
+    __slots__ = ("scale", "unset")
+
+
+CHANGES: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any, float], Any]]] = {
+    "class": (Settings, lambda k: k.scale, lambda k, n: setattr(k, "scale", n)),
+    "class of an instance": (
+        Settings(), lambda k: k.twice, lambda k, n: setattr(Settings, "scale", n),
+    ),
+    "slot": (Slotted(), lambda k: k.scale, lambda k, n: setattr(k, "scale", n)),
+    "set": ({1.0}, max, lambda k, n: (k.clear(), k.add(n))),
+    "deque": (deque([1.0]), lambda k: k[0], lambda k, n: k.__setitem__(0, n)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_settings_of_all_kinds_are_never_stale(name: str) -> None:
+    settings, read, change = CHANGES[name]
+    program = tg.compile(lambda x: (x * read(settings)).sum())
+    for n in (1.0, 5.0, 5.0, 3.0):
+        change(settings, n)
+        wanted = 2 * read(settings)
+        assert program(np.ones(2)).item() == wanted
+
+
+def test_what_a_hook_reads_is_never_stale() -> None:
+    settings = {"scale": 2.0}
+    w = tg.Parameter(np.ones(2), name="w")
+    w.register_hook(lambda g: settings["scale"] * g)
+
+    def f(x: Any) -> Any:
+        L = (x * w).sum()
+        L.backward()
+        return L
+
+    program = tg.compile(f)
+    for n in (2.0, 5.0):
+        settings["scale"] = n
+        w.zero_grad()
+        program(np.ones(2))
+        np.testing.assert_array_equal(w.grad.numpy(), [n, n])  # type: ignore[union-attr]
+
+
 def test_a_frozen_parameter_and_a_hook() -> None:
     f, x, W = small()
     U = tg.Parameter(np.eye(2), name="U")
@@ -420,21 +473,15 @@ def test_what_is_no_loop_is_a_list_of_operations() -> None:
 
 def test_a_tensor_from_nowhere_runs_the_function() -> None:
     def make() -> Any:
-        hidden = iter([])
-        W = tg.Parameter(np.eye(2), name="W")
-
-        class Keeper:
-            __slots__ = ("w",)
-
-        keeper = Keeper()
-        keeper.w = W
-        return (lambda x: (x @ keeper.w + len(list(hidden))).sum()), keeper
+        keeper = {"w": tg.Parameter(np.eye(2), name="W")}
+        view = types.MappingProxyType(keeper)
+        return (lambda x: (x @ view["w"]).sum()), keeper
 
     f, keeper = make()
     program = tg.compile(f)
     x = np.ones((2, 2))
     assert program(x).item() == 4
-    keeper.w = tg.Parameter(np.zeros((2, 2)))
+    keeper["w"] = tg.Parameter(np.zeros((2, 2)))
     assert program(x).item() == 0
     with pytest.raises(RuntimeError, match="no program was derived"):
         program.source  # noqa: B018
