@@ -311,6 +311,54 @@ def test_settings_of_all_kinds_are_never_stale(name: str) -> None:
         assert program(np.ones(2)).item() == wanted
 
 
+class Batch:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+
+def test_objects_among_the_arguments_are_never_stale() -> None:
+    w = tg.Parameter(np.full(2, 2.0), name="w")
+    program = tg.compile(lambda batch: (w * batch.x).sum())
+    for n in range(4):  # each has the place in memory of the one before
+        assert program(Batch(np.full(2, float(n)))).item() == 4 * n
+    batch = Batch(np.ones(2))
+    for n in (1, 2):
+        batch.x[...] = n
+        assert program(batch).item() == 4 * n
+    drop = tg.nn.Dropout(0.5, rng=np.random.default_rng(0))
+    program = tg.compile(lambda layer, x: layer(x) * 1)
+    assert 0 in program(drop, np.ones(20)).numpy()
+    drop.eval()
+    np.testing.assert_array_equal(program(drop, np.ones(20)).numpy(), np.ones(20))
+    program = tg.compile(lambda members, x: (x * len(members)).sum())
+    members = {1}
+    for n in (1, 2):
+        members.add(n)
+        assert program(members, np.ones(1)).item() == n
+
+
+def test_a_model_among_the_arguments() -> None:
+    cell = tg.nn.RNN(2, 2, dtype=np.float64, rng=np.random.default_rng(0))
+
+    def f(model: Any, x: Any) -> Any:
+        L = model(x)[0].sum()
+        L.backward()
+        return L
+
+    program = tg.compile(f)
+    x = np.ones((12, 1, 2))
+    for _ in range(2):
+        forget(cell.parameters())
+        wanted = f(cell, tg.tensor(x)).item(), gradients(cell.parameters())
+        forget(cell.parameters())
+        assert program(cell, x).item() == pytest.approx(wanted[0], rel=CLOSE)
+        equal(gradients(cell.parameters()), wanted[1], CLOSE)
+        cell.cells[0].W = tg.Parameter(np.eye(2))
+    assert "for any number of steps" in program.source
+
+
 def test_what_a_hook_reads_is_never_stale() -> None:
     settings = {"scale": 2.0}
     w = tg.Parameter(np.ones(2), name="w")

@@ -1,4 +1,4 @@
-"""What a function has from outside: what its closure and its globals lead to.
+"""What a function has from outside: what its closure, its globals and its arguments lead to.
 
 A recording stands for a function only as long as that is what it was. Tensors found here are read
 as they are at each call; that they are still the same tensors, that numbers are the same numbers
@@ -25,9 +25,12 @@ _CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 
 
 class Captured:
-    """The tensors that a function can reach, and whether what it reaches is still the same."""
+    """The tensors that a function can reach, and whether what it reaches is still the same.
 
-    def __init__(self, f: Callable[..., Any]) -> None:
+    arguments: what it is called with, with places in the place of arrays; objects are of interest.
+    """
+
+    def __init__(self, f: Callable[..., Any], *arguments: Any) -> None:
         self.tensors: dict[int, Tensor] = {}
         self._links: list[tuple[Any, Any, Any]] = []  # a mapping or list, a key, what was there
         self._kinds: list[tuple[Tensor, Any]] = []
@@ -39,7 +42,7 @@ class Captured:
             tuple[Any, str, Any]
         ] = []  # an object, the name of a slot, what was in it
         self._seen: dict[int, Any] = {}
-        waiting = [f]
+        waiting = [f, *arguments]
         while waiting:
             x = waiting.pop()
             if id(x) in self._seen or isinstance(x, _PLAIN):

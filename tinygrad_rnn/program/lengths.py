@@ -95,7 +95,7 @@ def of_any_length(
     """
     if least > T - 2:
         return None
-    outside = Captured(f)
+    outside = Captured(f, args, kwargs)
     sizes = {size for x in [*given, *outside.tensors.values()] for size in x.shape}
     free = [n for n in range(least, T) if n not in sizes]
     if len(free) < 2:

@@ -98,8 +98,21 @@ def key_of(tree: Any) -> Any:
     try:
         hash(tree)
     except TypeError:
-        return type(tree), id(tree)
+        return _Itself(tree)
     return type(tree), tree
+
+
+class _Itself:
+    """A key for an object that has no hash: equal to that of the same object, which it keeps."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.x is self.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
 
 
 @dataclass
@@ -158,7 +171,7 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
     """Run f once and record it. `args` and `kwargs` have places, `given` the arrays for them."""
     named = argument_names(f, args, kwargs)
     inputs = as_inputs(given, named)
-    outside = Captured(f)
+    outside = Captured(f, args, kwargs)
     since = Tensor(0.0).number
     with recording_all() as recorded:
         found = run(f, args, kwargs, inputs, outside)
