@@ -359,6 +359,22 @@ def test_a_model_among_the_arguments() -> None:
     assert "for any number of steps" in program.source
 
 
+def test_a_tensor_that_is_returned_inside_an_object() -> None:
+    W = tg.Parameter(np.eye(2), name="W")
+
+    def f(x: Any) -> Any:
+        y = x @ W
+        return y.sum(), Batch(y)
+
+    program = tg.compile(f)
+    for n in (1.0, 2.0):
+        total, result = program(np.full((1, 2), n))
+        assert total.item() == 2 * n
+        np.testing.assert_array_equal(result.x.detach().numpy(), [[n, n]])
+    with pytest.raises(RuntimeError, match="is returned inside an object"):
+        program.source  # noqa: B018
+
+
 def test_what_a_hook_reads_is_never_stale() -> None:
     settings = {"scale": 2.0}
     w = tg.Parameter(np.ones(2), name="w")

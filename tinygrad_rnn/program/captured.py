@@ -12,7 +12,7 @@ import functools
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,10 @@ _CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 class Captured:
     """The tensors that a function can reach, and whether what it reaches is still the same.
 
-    arguments: what it is called with, with places in the place of arrays; objects are of interest.
+    roots: the function and what it is called with, with places in the place of arrays.
     """
 
-    def __init__(self, f: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(self, *roots: Any) -> None:
         self.tensors: dict[int, Tensor] = {}
         self._links: list[tuple[Any, Any, Any]] = []  # a mapping or list, a key, what was there
         self._kinds: list[tuple[Tensor, Any]] = []
@@ -42,7 +42,7 @@ class Captured:
             tuple[Any, str, Any]
         ] = []  # an object, the name of a slot, what was in it
         self._seen: dict[int, Any] = {}
-        waiting = [f, *arguments]
+        waiting = [*roots]
         while waiting:
             x = waiting.pop()
             if id(x) in self._seen or isinstance(x, _PLAIN):

@@ -183,6 +183,9 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
             "computes can't be told from its recording; return the loss, say"
         )
     made = set(recorded)
+    inside = made.intersection(Captured(result).tensors.values())
+    if inside:
+        raise Unsupported(f"{_label(inside.pop())} is returned inside an object")
     outputs = [_source(x, made) if isinstance(x, Tensor) else Tensor(x) for x in outputs]
     returned_count = len(outputs)
     gradients = []
