@@ -375,6 +375,55 @@ def test_a_tensor_that_is_returned_inside_an_object() -> None:
         program.source  # noqa: B018
 
 
+def from_detached(x: Any, W: Any) -> Any:
+    return (x[0] @ W).detach().sum()
+
+
+def from_a_detached_parameter(x: Any, W: Any) -> Any:
+    return (x.detach().detach() * W.detach()[0]).sum()
+
+
+def towards_a_target(x: Any, W: Any) -> Any:
+    h: Any = np.zeros((1, 2))
+    L: Any = 0
+    for _, x_t in tg.steps(x):
+        after = np.tanh(x_t + h @ W)
+        L = L + ((h - np.sin(after @ W).detach()) ** 2).sum()
+        h = after
+    return L
+
+
+def straight_through(x: Any, W: Any) -> Any:
+    y = np.tanh(x @ W)
+    return (y + (np.sign(y) - y).detach()).sum()
+
+
+DETACHED = [from_detached, from_a_detached_parameter, towards_a_target, straight_through]
+
+
+@pytest.mark.parametrize("f", DETACHED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("T", [5, 12])
+def test_what_only_a_detached_copy_leads_to(f: Any, T: int) -> None:
+    W = tg.Parameter(np.eye(2) / 2, name="W")
+
+    def step(x: Any) -> Any:
+        L = f(x, W)
+        if L.requires_grad:
+            L.backward()
+        return L
+
+    program = tg.compile(step)
+    for n in range(3):
+        x = np.random.default_rng(n).standard_normal((T, 1, 2))
+        forget([W])
+        wanted = step(tg.tensor(x)), *gradients([W])
+        forget([W])
+        found = program(x), *gradients([W])
+        equal(leaves(found[0]), leaves(wanted[0]), CLOSE)
+        equal(found[1:], wanted[1:], CLOSE)
+        W.data = 1.1 * W.numpy()
+
+
 def test_what_a_hook_reads_is_never_stale() -> None:
     settings = {"scale": 2.0}
     w = tg.Parameter(np.ones(2), name="w")
