@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 import types
@@ -518,6 +519,7 @@ def test_keywords_lists_and_flags() -> None:
 
 
 READINGS: dict[str, Callable[[tg.Tensor], Any]] = {
+    "copy": lambda L: copy.deepcopy(L.detach()),
     "item": lambda L: L.item(), "float": lambda L: float(L), "if": lambda L: 1 if L > 3 else 2,
     "print": lambda L: f"{L}", "numpy": lambda L: L.numpy(), "data": lambda L: L.data,
     "asarray": lambda L: np.asarray(L.detach()), "tensor": lambda L: tg.tensor(L),

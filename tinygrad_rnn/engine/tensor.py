@@ -322,6 +322,7 @@ class Tensor(Node):
             raise TypeError(
                 f"{_what(self)} can't be copied or pickled with its history; detach() it first"
             )
+        check_readable("copying or pickling a tensor")
         return Tensor._rebuilt, (type(self), self.array, self.requires_grad, self.name)
 
     @staticmethod
