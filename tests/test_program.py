@@ -425,6 +425,30 @@ def test_what_only_a_detached_copy_leads_to(f: Any, T: int) -> None:
         W.data = 1.1 * W.numpy()
 
 
+def test_a_state_that_is_kept_outside_is_an_error() -> None:
+    _, x, W = small()
+    carried = {"h": tg.tensor(np.zeros((1, 2)))}
+    h: Any = tg.tensor(np.zeros((1, 2)))
+
+    def in_a_dict(x: Any) -> Any:
+        h = carried["h"]
+        for _, x_t in tg.steps(x):
+            h = np.tanh(x_t + h @ W)
+        carried["h"] = h.detach()
+        return h.sum()
+
+    def in_a_variable(x: Any) -> Any:
+        nonlocal h
+        for _, x_t in tg.steps(x):
+            h = np.tanh(x_t + h @ W)
+        h = h.detach()
+        return h.sum()
+
+    for f, where in ((in_a_dict, "'h'"), (in_a_variable, "a variable outside")):
+        with pytest.raises(RuntimeError, match=f"puts another one in its place, at {where}"):
+            tg.compile(f)(x)
+
+
 def test_what_a_hook_reads_is_never_stale() -> None:
     settings = {"scale": 2.0}
     w = tg.Parameter(np.ones(2), name="w")

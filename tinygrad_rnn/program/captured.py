@@ -76,6 +76,17 @@ class Captured:
                 return False
         return not self._arrays or all(np.array_equal(a, copy) for a, copy in self._arrays)
 
+    def replaced(self, x: Tensor) -> str:
+        """Where another tensor now is, in the place of this one; "" if nowhere."""
+        for container, key, before in self._links:
+            if before is x:
+                now = container.get(key) if hasattr(container, "get") else container[key]
+                if now is not x and isinstance(now, Tensor):
+                    return repr(key)
+        cells = ((cell.cell_contents, before) for cell, before in self._cells)
+        moved = any(before is x is not now and isinstance(now, Tensor) for now, before in cells)
+        return "a variable outside" if moved else ""
+
     def _look_into(self, x: Any) -> list[Any]:
         if isinstance(x, Tensor):
             self.tensors[id(x)] = x

@@ -213,6 +213,13 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
         if id(node) not in outside.tensors:
             raise Unsupported(f"where {_label(node)} is kept was not found")
         captured.append(outside.tensors[id(node)])
+        where = outside.replaced(captured[-1])
+        if where:
+            raise RuntimeError(
+                f"compile: {_name(f)} reads {_label(node)} and puts another one in its place, at "
+                f"{where}. It would not in a later call, which runs the program: let it be an "
+                "argument, and return the other one"
+            )
     strangers = [x for x in nodes if x.primitive is None and x.requires_grad and x.number >= since]
     if strangers:
         raise Unsupported(f"{_label(strangers[0])} is made anew in each call")
