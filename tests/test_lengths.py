@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -225,6 +227,42 @@ def test_an_error_of_the_function_is_its_own() -> None:
     y[-1, 0] = 6
     with pytest.raises(IndexError, match=r"class 6 .* is not in 0 … 5"):
         tg.compile(f)(x, y, h)
+
+
+def test_threads_leave_the_gradients_of_all_their_calls() -> None:
+    V = tg.Parameter(np.eye(2) / 2, name="V")
+
+    def step(x: Any) -> Any:
+        L = sum(recurrent(x @ V, lambda t, h: h))
+        L.backward()
+        return L
+
+    def work(program: Any, lengths: list[int]) -> None:
+        together.wait()
+        for T in lengths:
+            program(np.ones((T, 1, 2)))
+
+    lengths = [[12, 15, 9], [19, 12, 22], [30, 14, 12], [25, 31, 15]]
+    forget([V])
+    for T in [T for some in lengths for T in some]:
+        step(tg.tensor(np.ones((T, 1, 2))))
+    wanted = gradients([V])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(3):
+            forget([V])
+            together = threading.Barrier(len(lengths))
+            program = tg.compile(step)
+            threads = [threading.Thread(target=work, args=(program, some)) for some in lengths]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            equal(gradients([V]), wanted, CLOSE)
+    finally:
+        sys.setswitchinterval(interval)
+        forget([W, b])
 
 
 def test_arrays_that_are_kept_grow_and_are_used_again() -> None:

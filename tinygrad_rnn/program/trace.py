@@ -7,6 +7,7 @@ in `.grad` becomes an output. This file knows how a function is called, and noth
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,9 @@ from ..engine.drawn import Draws, Sample, drawing
 from ..engine.record import Node, cut_from, history, recording_all
 from ..engine.tensor import Tensor
 from .captured import Captured
+
+one_at_a_time = threading.RLock()
+"""Held while gradients are changed: during a run to record them, all threads see its own."""
 
 
 class Unsupported(Exception):  # noqa: N818 (it says so)
