@@ -787,3 +787,10 @@ def step(x, y, h0, V, W, U, b_h, b_y, empty=np.empty):
 
     return L, db_y, db_h, dW, dV, dU
 '''
+
+
+def test_the_report_of_an_empty_batch() -> None:
+    f, x, _ = small()
+    program = tg.compile(f)
+    program(x[:, :0])
+    assert "floating-point operations" in program.report(times=True)
