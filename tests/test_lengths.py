@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -150,6 +152,56 @@ def test_a_mean_over_the_steps_is_of_any_length() -> None:
     assert "/ T" in program.source
 
 
+@pytest.mark.parametrize("n", [7, 8, 9, 0.5, 3.5, 1 / 7, 7 / 8])
+def test_a_number_that_is_that_of_the_recorded_steps_by_chance(n: float) -> None:
+    def step(x: Any) -> Any:
+        L = sum(recurrent(x, lambda t, h: np.minimum(9 * h, n)))
+        L.backward()
+        return L
+
+    program = tg.compile(step)
+    for T in (12, 30, 15, 4):  # at first no number is so large
+        program(-np.ones((T, 1, 2)))
+        assert program._last is not None
+        assert program._last.any_length
+        same(program, step, (np.ones((T, 1, 2)),), [W, b])
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_a_class_that_is_that_of_the_recorded_steps_by_chance(n: int) -> None:
+    U = tg.Parameter(np.random.default_rng(0).standard_normal((2, 40)), name="U")
+
+    def step(x: Any, y: Any) -> Any:
+        hs: list[Any] = []
+        recurrent(x, lambda t, h: hs.append(h) or h)
+        L = tg.cross_entropy(tg.stack(hs) @ U, y, ignore_index=n)
+        L.backward()
+        return L
+
+    program = tg.compile(step)
+    for T in (12, 30, 15):
+        program(np.ones((T, 1, 2)), np.zeros((T, 1), int))
+        assert program._last is not None
+        assert program._last.any_length
+        same(program, step, (np.ones((T, 1, 2)), np.arange(T)[:, None]), [W, b, U])
+
+
+def half_its_length(x: Any) -> Any:
+    return sum(recurrent(x, lambda t, h: np.minimum(9 * h, len(x) / 2)))
+
+
+def root_of_its_length(x: Any) -> Any:
+    return sum(recurrent(x, lambda t, h: np.minimum(9 * h, len(x) ** 0.5)))
+
+
+@pytest.mark.parametrize("f", [half_its_length, root_of_its_length], ids=lambda f: f.__name__)
+def test_a_limit_that_no_number_reaches_at_first(f: Any) -> None:
+    program = tg.compile(f)
+    for T in (12, 30, 15, 4):
+        program(-np.ones((T, 1, 2)))
+        same(program, f, (np.ones((T, 1, 2)),), [])
+
+
 def test_a_text_that_is_not_checked_at_other_lengths_says_so() -> None:
     def step(x: Any) -> Any:
         L = by_the_root_of_the_length(x)
@@ -194,6 +246,42 @@ def test_an_error_of_the_function_is_its_own() -> None:
     y[-1, 0] = 6
     with pytest.raises(IndexError, match=r"class 6 .* is not in 0 … 5"):
         tg.compile(f)(x, y, h)
+
+
+def test_threads_leave_the_gradients_of_all_their_calls() -> None:
+    V = tg.Parameter(np.eye(2) / 2, name="V")
+
+    def step(x: Any) -> Any:
+        L = sum(recurrent(x @ V, lambda t, h: h))
+        L.backward()
+        return L
+
+    def work(program: Any, lengths: list[int]) -> None:
+        together.wait()
+        for T in lengths:
+            program(np.ones((T, 1, 2)))
+
+    lengths = [[12, 15, 9], [19, 12, 22], [30, 14, 12], [25, 31, 15]]
+    forget([V])
+    for T in [T for some in lengths for T in some]:
+        step(tg.tensor(np.ones((T, 1, 2))))
+    wanted = gradients([V])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(3):
+            forget([V])
+            together = threading.Barrier(len(lengths))
+            program = tg.compile(step)
+            threads = [threading.Thread(target=work, args=(program, some)) for some in lengths]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            equal(gradients([V]), wanted, CLOSE)
+    finally:
+        sys.setswitchinterval(interval)
+        forget([W, b])
 
 
 def test_arrays_that_are_kept_grow_and_are_used_again() -> None:

@@ -268,7 +268,8 @@ class Tensor(Node):
         out = from_array(own(self.array), self._name)
         out.cut = weakref.ref(self)  # for pictures and folds; it keeps nothing alive
         if recorder.whole is not None:
-            recorder.whole.append(self)
+            out.inputs = (self,)  # what a recording of everything is to hold, too
+            recorder.whole.append(out)
         return out
 
     def __float__(self) -> float:
@@ -321,6 +322,7 @@ class Tensor(Node):
             raise TypeError(
                 f"{_what(self)} can't be copied or pickled with its history; detach() it first"
             )
+        check_readable("copying or pickling a tensor")
         return Tensor._rebuilt, (type(self), self.array, self.requires_grad, self.name)
 
     @staticmethod

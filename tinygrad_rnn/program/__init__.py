@@ -25,7 +25,7 @@ from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
 from .lengths import FEWEST, AnyLength, of_any_length, sequences
 from .report import report
-from .trace import Place, Unsupported, fill, flatten, key_of, trace
+from .trace import Gradient, Place, Unsupported, fill, flatten, key_of, one_at_a_time, trace
 
 __all__ = ["Program", "compile"]
 
@@ -95,7 +95,8 @@ class Program:
             if isinstance(x, Tensor) and x.primitive and x.requires_grad:  # part of a larger graph
                 return self._f(*fill(args, given), **fill(kwargs, given))
         if derived is None or not derived.outside.unchanged():
-            derived = self._derive(of_call, args, kwargs, given)
+            with one_at_a_time:
+                derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
         if derived.run is None:
             return _without_history(self._f(*fill(args, given), **fill(kwargs, given)))
@@ -107,7 +108,14 @@ class Program:
         with self._lock:  # the buffers serve one call at a time
             results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
         results = [r if type(r) is np.ndarray else np.asarray(r) for r in results]
-        for gradient in derived.gradients:
+        if derived.gradients:
+            with one_at_a_time:
+                self._leave(derived.gradients, given, results)
+        return fill(derived.result, [from_array(r) for r in results[: derived.returned]])
+
+    @staticmethod
+    def _leave(gradients: list[Gradient], given: list[Any], results: list[Any]) -> None:
+        for gradient in gradients:
             at = gradient.argument
             leaf: Any = gradient.tensor if at is None else given[at]
             if gradient.output is None:
@@ -115,7 +123,6 @@ class Program:
                 continue
             g = from_array(results[gradient.output])
             leaf.grad = g if leaf.grad is None or not gradient.added else leaf.grad + g
-        return fill(derived.result, [from_array(r) for r in results[: derived.returned]])
 
     @staticmethod
     @functools.cache

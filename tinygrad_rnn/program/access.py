@@ -56,11 +56,13 @@ class Access:
 
     any_length: whether T may be another number of steps than was recorded. It becomes False where
     a step is seen neither from the first nor from the last.
+    numbers: those that were written. elsewhere: what they were in a recording of another length.
     """
 
     def __init__(
-        self, units: list[Unit], roots: Roots, inputs: list[Value], any_length: bool
-    ) -> None:
+        self, units: list[Unit], roots: Roots, inputs: list[Value], any_length: bool,
+        elsewhere: Sequence[Any],
+    ) -> None:  # fmt: skip
         self.units, self.roots = units, roots
         self.memory = Memory(units, roots)
         every = [value for unit in units for value in unit.values]
@@ -77,6 +79,8 @@ class Access:
         self.said = set(self.names)  # what has a name in the equations, too
         self.T = self.memory.rows[1]
         self.any_length = any_length and self.T >= SHORTEST
+        self.numbers: list[Any] = []
+        self.elsewhere = elsewhere
         self._shown: dict[Buffer, str] = {}
         self._fill_names(values)
 
@@ -270,8 +274,13 @@ class Access:
         return str(n)
 
     def _constant(self, x: Any, dtype: Any) -> str:
-        """A number as text; as one that T is in, if T may be any and it looks like that."""
-        return (number_in(self.T, x, dtype) if self.any_length else "") or number_text(x)
+        """A number as text; as one that T is in, if T may be any and it looks like that, and if it
+        is not known to be the same at another length."""
+        i = len(self.numbers)
+        self.numbers.append(x)
+        same = i < len(self.elsewhere) and x == self.elsewhere[i]
+        in_T = number_in(self.T, x, dtype) if self.any_length and not same else ""
+        return in_T or number_text(x)
 
     def _part_of(self, value: Value, xs: Sequence[Operand], whole: bool) -> str:
         """A value inside the expression of another."""

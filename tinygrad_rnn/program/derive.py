@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,7 @@ class Derived:
 
     run: the function; None if there is no program, and `why` says why.
     any_length: whether its text is the same for sequences of any number of steps.
+    numbers: those in its text, as they were in the recording.
     kinds: shape and dtype of the arguments, and of what is drawn at random.
     """
 
@@ -81,9 +82,16 @@ class Derived:
     returned: int
     outside: Captured
     any_length: bool = False
+    numbers: list[Any] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
     buffers: Buffers = field(default_factory=Buffers)
     kinds: list[tuple[tuple[int, ...], Any]] = field(default_factory=list)
+
+    @property
+    def code(self) -> str:
+        """Its text without what is said of the recording: the docstring and the equations."""
+        assert self.source is not None
+        return re.sub(r" *#.*", "", self.source[self.source.rindex('"""\n') :])
 
     @classmethod
     def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
@@ -91,15 +99,18 @@ class Derived:
         return cls(None, None, why, [], [], [], [], None, 0, Captured(f))
 
 
-def derive(trace: Trace, name: str, any_length: bool = False) -> Derived:
+def derive(
+    trace: Trace, name: str, any_length: bool = False, elsewhere: Sequence[Any] = ()
+) -> Derived:
     """The program of a trace: as a loop, or as a list of operations; `Unsupported` if neither.
 
     any_length: write it for sequences of any length, if that can be; it has to be checked.
+    elsewhere: the numbers of the same program in a recording of another length.
     """
     reasons = []
     for folded in (True, False):
         try:
-            derived = _derived(trace, name, folded, any_length)
+            derived = _derived(trace, name, folded, any_length, elsewhere)
             check(derived, trace)
         except Exception as error:
             # A gap in the passes is no reason not to run: the next way is simpler.
@@ -113,7 +124,9 @@ def derive(trace: Trace, name: str, any_length: bool = False) -> Derived:
     raise Unsupported("; ".join(reasons))
 
 
-def _derived(trace: Trace, name: str, folded: bool, any_length: bool) -> Derived:
+def _derived(
+    trace: Trace, name: str, folded: bool, any_length: bool, elsewhere: Sequence[Any]
+) -> Derived:
     builder = Builder(trace.inputs, trace.captured)
     facts = {"recorded nodes": len(history(*trace.outputs))}
     if folded:
@@ -122,7 +135,7 @@ def _derived(trace: Trace, name: str, folded: bool, any_length: bool) -> Derived
         roots = builder.folded(graph)
     else:
         roots = builder.unrolled(trace.outputs)
-    writer, units = _written(roots, trace, name, folded and any_length)
+    writer, units = _written(roots, trace, name, folded and any_length, elsewhere)
     source = writer.source()
     at_once_ = [u for u in units if not u.direction and u.values[0].steps is not None]
     facts |= {
@@ -136,7 +149,8 @@ def _derived(trace: Trace, name: str, folded: bool, any_length: bool) -> Derived
         value.reads, value.adjoint, value.example = [], None, None
     return Derived(
         executed(source, name), source, "", trace.drawn, trace.captured, constants, trace.gradients,
-        trace.result, trace.returned, trace.outside, writer.any_length, facts,
+        trace.result, trace.returned, trace.outside, writer.any_length,
+        writer.numbers, facts,
     )  # fmt: skip
 
 
@@ -195,13 +209,15 @@ def compare(derived: Derived, inputs: list[Any], outputs: list[Any]) -> None:
             raise Unsupported("another value came out than was recorded")
 
 
-def _written(roots: Roots, trace: Trace, name: str, any_length: bool) -> tuple[Writer, Any]:
+def _written(
+    roots: Roots, trace: Trace, name: str, any_length: bool, elsewhere: Sequence[Any]
+) -> tuple[Writer, Any]:
     normalise(roots)
     recognise(roots)
     lecture_names(ordered(roots))
     units = schedule(roots, at_once)
     inputs = _arguments(roots, trace)
-    return Writer(name, units, roots, inputs, any_length), units
+    return Writer(name, units, roots, inputs, any_length, elsewhere), units
 
 
 def _arguments(roots: Roots, trace: Trace) -> list[Value]:

@@ -1,7 +1,8 @@
 """Lengths: one program for sequences of all lengths.
 
 A program whose text sees each step from the first or from the last serves every number of steps. It
-is derived from a recording of a few, so that what this takes does not grow with them. For each
+is derived from a recording of a few, so that what this takes does not grow with them, and again
+from one of a few more, which tells what is the number of steps from what is 7 by chance. For each
 length that it is called with, the function itself runs once, in the ordinary way, and the program
 serves that length if it gives the same: so what a function makes of the length as such, a mean over
 the steps or an `if t == 40`, is never silently wrong.
@@ -15,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from ..engine.tensor import Tensor
 from .captured import Captured
 from .derive import Derived, compare, derive
-from .trace import Run, Unsupported, argument_names, as_inputs, flatten, run, trace
+from .trace import Run, Trace, Unsupported, argument_names, as_inputs, flatten, run, trace
 
 FEWEST = 7  # steps: the first two, the last two, and some between them
 MOST_STATES = 2  # of as many rows as there are steps: h and c
@@ -92,23 +95,46 @@ def of_any_length(
     """
     if least > T - 2:
         return None
-    outside = Captured(f)
+    outside = Captured(f, args, kwargs)
     sizes = {size for x in [*given, *outside.tensors.values()] for size in x.shape}
-    n = next((n for n in range(least, T - 1) if n not in sizes), None)
-    if n is None:
+    free = [n for n in range(least, T) if n not in sizes]
+    if len(free) < 2:
         return None
+    n, more = free[:2]
 
     def first(n: int) -> list[Any]:
         return [x[:n] if i in places else x for i, x in enumerate(given)]
 
     try:
-        derived = derive(trace(f, args, kwargs, first(n)), name, any_length=True)
-        if derived.why or not derived.any_length:
+        derived = _at_two_lengths(
+            trace(f, args, kwargs, first(n)), trace(f, args, kwargs, first(more)), name
+        )
+        if derived is None:
             return None
-        few, more = (_ordinary(f, args, kwargs, first(k), outside)[2] for k in (n, n + 1))
+        in_n, in_more = (_ordinary(f, args, kwargs, first(k), outside)[2] for k in (n, more))
     except Exception:  # on fewer steps than it is called with, f may do anything
         return None
-    return AnyLength(derived, n, few - n * (more - few), more - few)
+    in_each = (in_more - in_n) // (more - n)
+    return AnyLength(derived, n, in_n - n * in_each, in_each)
+
+
+def _at_two_lengths(few: Trace, more: Trace, name: str) -> Derived | None:
+    """The program of the shorter one, if that of the longer one is the same to the letter.
+
+    Which numbers come from the number of steps can't be seen in one recording, nor by running the
+    program: a limit of 7 is one of T, as long as no value reaches it.
+    """
+    derived = derive(few, name, any_length=True)
+    other = derive(more, name, any_length=True, elsewhere=derived.numbers)
+    if derived.code != other.code:
+        derived = derive(few, name, any_length=True, elsewhere=other.numbers)
+    for found in (derived, other):
+        if found.why or not found.any_length:
+            return None
+    same = len(derived.constants) == len(other.constants) and all(
+        np.array_equal(x, y) for x, y in zip(derived.constants, other.constants, strict=True)
+    )
+    return derived if same and derived.code == other.code else None
 
 
 def _ordinary(

@@ -59,7 +59,7 @@ def _timed(parts: list[Part], runs: int) -> list[str]:
     seconds, second = _unit(whole.seconds, 2e3, TIME)
     rows = [["part", flop, second, "GFLOP/s", "of the limit", "in products"]]
     for label, part in _rows(parts, lambda part: part.seconds):
-        limit = sum(n / rates[dtype] for dtype, n in part.products.items())
+        limit = sum(n / rates[dtype] for dtype, n in part.products.items() if n)
         rows.append([
             label, f"{part.operations / flops:,.0f}", f"{part.seconds / seconds:.2f}",
             f"{part.operations / max(part.seconds, 1e-9) / 1e9:.1f}",

@@ -7,6 +7,8 @@ steps at once, and the loops. The function needs nothing but NumPy.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from .access import SHORTEST, Where
 from .equations import Read, Roots, Value, readers
@@ -23,12 +25,13 @@ class Writer(Loops):
     """Writes the function. inputs: the values of its arguments, in order."""
 
     def __init__(
-        self, name: str, units: list[Unit], roots: Roots, inputs: list[Value], any_length: bool
-    ) -> None:
+        self, name: str, units: list[Unit], roots: Roots, inputs: list[Value], any_length: bool,
+        elsewhere: Sequence[Any],
+    ) -> None:  # fmt: skip
         for value in readers(roots):
             if not known(value):
                 raise Unsupported(f"it is not known how {value.op} is written in NumPy")
-        super().__init__(units, roots, inputs, any_length)
+        super().__init__(units, roots, inputs, any_length, elsewhere)
         self.formulas = Formulas(self._formula_name, self.T)
         self.name = name
         self.body: list[str] = []

@@ -7,6 +7,7 @@ in `.grad` becomes an output. This file knows how a function is called, and noth
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,9 @@ from ..engine.drawn import Draws, Sample, drawing
 from ..engine.record import Node, cut_from, history, recording_all
 from ..engine.tensor import Tensor
 from .captured import Captured
+
+one_at_a_time = threading.RLock()
+"""Held while gradients are changed: during a run to record them, all threads see its own."""
 
 
 class Unsupported(Exception):  # noqa: N818 (it says so)
@@ -98,8 +102,21 @@ def key_of(tree: Any) -> Any:
     try:
         hash(tree)
     except TypeError:
-        return type(tree), id(tree)
+        return _Itself(tree)
     return type(tree), tree
+
+
+class _Itself:
+    """A key for an object that has no hash: equal to that of the same object, which it keeps."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.x is self.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
 
 
 @dataclass
@@ -158,7 +175,7 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
     """Run f once and record it. `args` and `kwargs` have places, `given` the arrays for them."""
     named = argument_names(f, args, kwargs)
     inputs = as_inputs(given, named)
-    outside = Captured(f)
+    outside = Captured(f, args, kwargs)
     since = Tensor(0.0).number
     with recording_all() as recorded:
         found = run(f, args, kwargs, inputs, outside)
@@ -170,6 +187,9 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
             "computes can't be told from its recording; return the loss, say"
         )
     made = set(recorded)
+    inside = made.intersection(Captured(result).tensors.values())
+    if inside:
+        raise Unsupported(f"{_label(inside.pop())} is returned inside an object")
     outputs = [_source(x, made) if isinstance(x, Tensor) else Tensor(x) for x in outputs]
     returned_count = len(outputs)
     gradients = []
@@ -197,6 +217,13 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
         if id(node) not in outside.tensors:
             raise Unsupported(f"where {_label(node)} is kept was not found")
         captured.append(outside.tensors[id(node)])
+        where = outside.replaced(captured[-1])
+        if where:
+            raise RuntimeError(
+                f"compile: {_name(f)} reads {_label(node)} and puts another one in its place, at "
+                f"{where}. It would not in a later call, which runs the program: let it be an "
+                "argument, and return the other one"
+            )
     strangers = [x for x in nodes if x.primitive is None and x.requires_grad and x.number >= since]
     if strangers:
         raise Unsupported(f"{_label(strangers[0])} is made anew in each call")
