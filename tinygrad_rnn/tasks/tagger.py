@@ -207,6 +207,7 @@ class Tagging(Task):
     """
 
     unit = "words"
+    looked_at = "held-out errors"
 
     def __init__(
         self,

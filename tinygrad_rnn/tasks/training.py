@@ -47,6 +47,7 @@ class Task:
     about: what a user of the model's file has to know, in what JSON can say: the kind of model, its
         sizes, its vocabulary. Training is resumed only by a task with the same.
     unit: what the losses are counted by, such as "characters".
+    looked_at: what a look at the held-out data finds, as the progress calls it.
     carried: what goes from one update to the next beside the model, in what JSON can say: the state
         of a recurrent network, say. Assigned to when training is resumed.
     """
@@ -55,6 +56,7 @@ class Task:
     optimizer: Optimizer
     about: dict[str, Any]
     unit: str = "tokens"
+    looked_at: str = "held-out"
     carried: Any = None
 
     def batches(self, n: int) -> Iterator[Any]:
@@ -70,7 +72,10 @@ class Task:
         raise NotImplementedError(f"{type(self).__name__} has no method gradient")
 
     def evaluate(self) -> float:
-        """The mean loss on the held-out data. Called in `no_grad`, with the model set to use."""
+        """The mean loss on the held-out data, or what else is to be small.
+
+        Called in `no_grad`, with the model set to use.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no method evaluate")
 
 
@@ -97,7 +102,7 @@ class Row(NamedTuple):
 
     updates: int
     training_loss: float  # mean since the row before
-    held_out_loss: float
+    held_out_loss: float  # what `Task.evaluate` returns
     learning_rate: float  # of the last update
     seconds: float  # of training, looks included
 
@@ -168,7 +173,7 @@ def _updates(
         losses, sizes = map(sum, zip(*recent, strict=True))
         found = f"loss {losses / sizes:.3f}"
         if log:
-            found += f", held-out {log[-1].held_out_loss:.3f}"
+            found += f", {task.looked_at} {log[-1].held_out_loss:.3f}"
         progress.show(n + 1 - start, units, found)
         if _enough(log, plan):
             return
