@@ -272,7 +272,8 @@ def test_min_char_rnn_starts_where_it_must_and_learns(ran: dict[str, Ran]) -> No
     assert float(start[1]) == pytest.approx(25 * np.log(K), abs=0.006)
     held_out = {row[0]: float(row[-1]) for row in demo.rows("uniform") if len(row) == 2}
     assert float(end[3]) < float(steady[3]) < held_out["unigram"]
-    assert "above the trigram model" in " ".join(demo.said.split())  # of 2,000 updates; 100,000 make it one that is
+    said = " ".join(demo.said.split())
+    assert "above the trigram model" in said  # after 2,000 updates; 100,000 bring it below
 
 
 def test_min_char_rnn_reads_a_text_that_is_compressed(tmp_path: Path) -> None:

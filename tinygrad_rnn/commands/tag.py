@@ -79,7 +79,8 @@ def add(commands: Any) -> None:
     option("--seed", type=whole(0), metavar="N", help="the same seed, the same tagger (default: 0)")
     option("--out", type=model_file, metavar="MODEL",
            help="where to save it (default: tagger.npz)")
-    option("--resume", action="store_true", help="go on from the checkpoint beside MODEL, with the same options")
+    option("--resume", action="store_true",
+           help="go on from the checkpoint beside MODEL; the other options as before")
     # fmt: on
     parser.set_defaults(command=run)
 

@@ -19,6 +19,7 @@ import csv
 import io
 import json
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -229,13 +230,40 @@ def read_checkpoint(path: Path) -> Saved:
         ) from None
     except OSError as error:
         raise TrainingError(f"{file}: can't be read ({error.strerror})") from None
-    if not is_checkpoint(saved):
+    if not _is_checkpoint(saved):
         raise LoadError(f"{file}: this is no checkpoint of a training")
     return saved
 
 
-def is_checkpoint(saved: Saved) -> bool:
-    """Whether a file is the checkpoint of a training."""
+def read_model_file(path: str | os.PathLike[str], kind: str, version: int) -> Saved:
+    """The file of a model of this kind, "tagger", say; its extra is what `about` of the task was.
+
+    A `LoadError` says what is wrong with the file: that it can't be read, is damaged, is of
+    something else or of another version.
+    """
+    name = os.fspath(path)
+    try:
+        saved = load(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, LoadError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise LoadError(f"{name}: can't be read ({reason}); give the file of a {kind}") from None
+    about = saved.extra if isinstance(saved.extra, dict) else {}
+    if about.get("kind") != kind:
+        other = f"a {about['kind']}" if isinstance(about.get("kind"), str) else "something else"
+        if _is_checkpoint(saved):
+            other = "the checkpoint of a training"
+        raise LoadError(f"{name}: this is {other:.40}, and no {kind}")
+    if about.get("version") != version:
+        raise LoadError(
+            f"{name}: this is version {about.get('version')!r:.40} of a {kind}'s file, and version "
+            f"{version} can be read"
+        )
+    return saved
+
+
+def _is_checkpoint(saved: Saved) -> bool:
     return isinstance(saved.extra, dict) and set(saved.extra) == CHECKPOINT
 
 
