@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Train a part-of-speech tagger, a recurrent network that reads a sentence in both
 directions, or tag sentences with it:
 
-  tinygrad-rnn tag --train                       on 218 sentences that are here
+  tinygrad-rnn tag --train                      on 218 sentences of this package
   tinygrad-rnn tag --train train.conllu --dev dev.conllu --test test.conllu
   tinygrad-rnn tag --model tagger.npz "Don't watch the old clock."
   tinygrad-rnn tag --model tagger.npz < sentences.txt > tagged.txt
@@ -59,7 +59,7 @@ def add(commands: Any) -> None:
                         help="a sentence to tag (default: the lines of standard input)")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--train", type=file, nargs="?", const=None, metavar="FILE",
-                       help="train on tagged sentences (default: those that are here)")
+                       help="train on tagged sentences (default: those of this package)")
     which.add_argument("--model", type=file, metavar="MODEL", help="tag with a trained model")
     training = parser.add_argument_group("for training")
     option = training.add_argument
@@ -162,7 +162,7 @@ def _divided(
 ) -> tuple[list[TaggedSentence], list[TaggedSentence], str]:
     """The sentences to learn from, those held out, and a remark on where these are from."""
     sentences = example_sentences() if path is None else read_sentences(path)
-    what = "the sentences that are here" if path is None else path
+    what = "the sentences of this package" if path is None else path
     if len({name for sentence in sentences for name in sentence.tags}) < 2:
         raise BadInput(
             f"{what}: every word has the tag {sentences[0].tags[0]}, so there is nothing to learn"
