@@ -229,7 +229,7 @@ FAULTS = [
           "value -= self.change(value, g, state)",
           "value += self.change(value, g, state)", "optim"),
     Fault("Adam without one bias correction", "optim.py",
-          "s / (1 - b2**n)", "s", "optim"),
+          "moved /= math.sqrt(1 - b2**n)", "pass", "optim"),
     # ------------------------------------------------------------------------------------ tasks
     Fault("training that is resumed without the state it carried", TRAINING,
           "task.carried = saved", "ignored = saved", "training language_model"),
