@@ -193,7 +193,8 @@ def main() -> None:
     test_every = 500
     if demo.quick:
         lengths, seeds, updates, test_every = (10, 20), 1, 1000, 250
-    demo.say(f"{seeds} runs for each row, of at most {updates:,} updates.")
+    runs_of = "1 run" if seeds == 1 else f"{seeds} runs"
+    demo.say(f"{runs_of} for each row, of at most {updates:,} updates.")
     compiled_or_not(demo, lambda through: train(20, CLIPPED, 0, 20, 100, through).losses)
     runs: Runs = {}
     every = list(product(lengths, (CLIPPED, WHOLE), range(seeds)))

@@ -297,10 +297,10 @@ def main() -> None:
     rows = [[name, f"{exact[name]:.3f}"] for name in exact]
     rows.append(["this network, at a steady rate", f"{held_out[steady]:.3f}"])
     demo.table([*rows, ["and at the end", f"{held_out[updates]:.3f}"]])
-    better = held_out[updates] < exact["trigram"]
+    better = exact["trigram"] - held_out[updates]
     demo.say(
-        f"In the end the network is {'below' if better else 'not below'} the trigram model, by "
-        f"{abs(exact['trigram'] - held_out[updates]):.3f} nats per character."
+        f"In the end the network is {abs(better):.3f} nats per character "
+        f"{'below' if better > 0 else 'above'} the trigram model."
     )
     demo.heading("It writes, each character drawn and read again:")
     demo.say(f"“{write(network, corpus, demo.options.seed)}”")

@@ -55,7 +55,7 @@ class Demo:
         self.out.mkdir(parents=True, exist_ok=True)
         self._saved: list[str] = []
         self._missing: dict[str, list[str]] = {}
-        print(textwrap.fill(doc.splitlines()[0], WIDTH))
+        print(textwrap.fill(doc.splitlines()[0], WIDTH, break_on_hyphens=False))
         if self.quick:
             print("(--quick: a smaller case; the numbers of the full one differ)")
 

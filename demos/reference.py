@@ -72,7 +72,9 @@ ABOUT = """\
 Every public name, with what its docstring says. `tg` stands for `import tinygrad_rnn as tg`; a name
 that begins with `tinygrad_rnn` is imported from there. `Array` is a NumPy array, and an argument
 without a type is one of several kinds, which its description names. The
-[chapters](../README.md) explain; these pages are for looking up.
+[chapters](../README.md) explain; these pages are for looking up. What the commands are made of,
+`tinygrad_rnn.tasks`, is not in them: [chapter 11](../11-a-language-model.md) and
+[chapter 12](../12-a-tagger.md) show it at work.
 """
 
 

@@ -107,7 +107,9 @@ def test_pictures_are_saved_with_matplotlib(
     assert sorted(os.listdir()) == sorted([*FILES, *PICTURES])
     for name in PICTURES:
         assert Path(name).read_bytes().startswith(b"\x89PNG")
-    assert capsys.readouterr().out.splitlines()[-1].startswith("Written: tagger.npz, ")
+    written, following = capsys.readouterr().out.splitlines()[-2:]
+    assert written.startswith("Written: tagger.npz, ")
+    assert following.startswith("Next:    tinygrad-rnn tag --model tagger.npz ")
 
 
 def test_files_of_both_kinds_train_the_same_tagger(here: Path, capsys: Any) -> None:
@@ -120,7 +122,7 @@ def test_files_of_both_kinds_train_the_same_tagger(here: Path, capsys: Any) -> N
         more = ["--cell", "gru", "--one-direction", "--words-only", "--seed", "3"]
         assert cli.main(["tag", *given, *more, *QUICK, "--out", f"{name}.npz"]) == 0
         said = capsys.readouterr().out
-        assert "gru, 8 units, one direction; words;" in said
+        assert "GRU, 8 units, one direction; words;" in said
         assert f"4 sentences, {sum(map(len, dev))} words of dev.{name}" in said
         assert f"Measured on 3 sentences, {sum(map(len, test))} words of test.{name}" in said
     a, b = tg.load("conllu.npz"), tg.load("txt.npz")
@@ -333,11 +335,14 @@ def test_what_is_no_tagger_is_refused(here: Path, capsys: Any, model: str) -> No
     Path("a.npz").write_bytes(content[:-100])
     assert cli.main(["tag", "--model", "a.npz", "a"]) == 2
     assert "a.npz: " in one_line(capsys)
+    checkpoint = Path(model).with_suffix(".checkpoint.npz")
+    assert cli.main(["tag", "--model", str(checkpoint), "a"]) == 2
+    assert "this is the checkpoint of a training, and no tagger" in one_line(capsys)
     saved = tg.load(model)
     linear = tg.nn.Linear(2, 3)
     for extra, says in (
-        ({"kind": "language model"}, "no tagger, but 'language model'"),
-        (saved.extra | {"version": 7}, "a tagger of version 7"),
+        ({"kind": "language model"}, "this is a language model, and no tagger"),
+        (saved.extra | {"version": 7}, "version 7 of a tagger's file"),
         (saved.extra, "what it says of its tagger is not whole"),
     ):
         tg.save(linear, "a.npz", extra=extra)

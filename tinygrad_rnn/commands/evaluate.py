@@ -56,7 +56,8 @@ def run(given: dict[str, Any]) -> int:
     if N < 2:
         raise BadInput(f"{given['texts'][0]}: two {unit} or more are wanted to predict one")
     unknown = int((ids == vocabulary.unknown).sum())
-    print(f"Text: {N:,} {unit}, of which the model does not know {unknown:,}.")
+    known = f"of which the model does not know {unknown:,}" if unknown else "all known to the model"
+    print(f"Text: {N:,} {unit}, {known}.")
     if facts["training"].get("text") == fingerprint(text):
         print("It is the text whose first nine tenths the model has learned from.")
     else:

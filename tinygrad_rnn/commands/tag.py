@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ DESCRIPTION = """\
 Train a part-of-speech tagger, a recurrent network that reads a sentence in both
 directions, or tag sentences with it:
 
-  tinygrad-rnn tag --train                       on 218 sentences that are here
+  tinygrad-rnn tag --train                      on 218 sentences of this package
   tinygrad-rnn tag --train train.conllu --dev dev.conllu --test test.conllu
   tinygrad-rnn tag --model tagger.npz "Don't watch the old clock."
   tinygrad-rnn tag --model tagger.npz < sentences.txt > tagged.txt
@@ -58,14 +59,15 @@ def add(commands: Any) -> None:
                         help="a sentence to tag (default: the lines of standard input)")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--train", type=file, nargs="?", const=None, metavar="FILE",
-                       help="train on tagged sentences (default: those that are here)")
+                       help="train on tagged sentences (default: those of this package)")
     which.add_argument("--model", type=file, metavar="MODEL", help="tag with a trained model")
     training = parser.add_argument_group("for training")
     option = training.add_argument
     option("--dev", type=file, metavar="FILE",
-           help="what says when it is best (default: every tenth sentence, which is held out)")
+           help="sentences that say which epoch was best (default: every tenth of those to "
+           "train on, held out)")
     option("--test", type=file, metavar="FILE",
-           help="what it is measured on (default: what is held out)")
+           help="sentences that it is measured on in the end (default: those held out)")
     option("--cell", choices=CELLS, help="the kind of recurrent layer (default: lstm)")
     option("--hidden", type=whole(1, 4096), metavar="H",
            help="the number of hidden units in each direction (default: 64)")
@@ -77,7 +79,8 @@ def add(commands: Any) -> None:
     option("--seed", type=whole(0), metavar="N", help="the same seed, the same tagger (default: 0)")
     option("--out", type=model_file, metavar="MODEL",
            help="where to save it (default: tagger.npz)")
-    option("--resume", action="store_true", help="go on with a training that was interrupted")
+    option("--resume", action="store_true",
+           help="go on from the checkpoint beside MODEL; the other options as before")
     # fmt: on
     parser.set_defaults(command=run)
 
@@ -126,7 +129,7 @@ def _train(
     directions = "one direction" if one_direction else "both directions"
     looks = "words" if words_only else "words, last letters and shapes"
     count = sum(parameter.size for parameter in task.model.parameters())
-    _say(f"Tagger: {cell}, {hidden} units, {directions}; {looks}; {count:,} parameters.")
+    _say(f"Tagger: {cell.upper()}, {hidden} units, {directions}; {looks}; {count:,} parameters.")
     try:
         log = train(task, task.plan(epochs), out, resume, sys.stderr)
     except KeyboardInterrupt as interrupt:
@@ -139,7 +142,10 @@ def _train(
     yardstick = MostFrequentTag(sentences)
     found = score(tested, tag(task.model.eval(), lexicon, words), lexicon.knows)
     counted = score(tested, [yardstick.tag(sentence) for sentence in words], lexicon.knows)
-    _say(f"\nMeasured on {_about(tested)}{f' of {test}' if test else ', those held out'}:\n")
+    _say(f"\nMeasured on {_about(tested)}{f' of {test}' if test else ', those held out'}:")
+    if test is None:
+        _say("(They chose the epoch, too, which makes this look better; --test takes others.)")
+    _say("")
     _say(columns(accuracy_table({"most frequent tag": counted, "tagger": found})))
     if found.right < found.words:
         _say("\nThe most frequent confusions:\n")
@@ -148,6 +154,7 @@ def _train(
     files = [out, checkpoint_path(out), log_path(out)]
     files += _plot(found, log, task.per_round, out)
     _say(f"\nWritten: {', '.join(map(str, files))}")
+    _say(f"Next:    tinygrad-rnn tag --model {shlex.quote(str(out))} 'A sentence to tag.'")
 
 
 def _divided(
@@ -155,7 +162,7 @@ def _divided(
 ) -> tuple[list[TaggedSentence], list[TaggedSentence], str]:
     """The sentences to learn from, those held out, and a remark on where these are from."""
     sentences = example_sentences() if path is None else read_sentences(path)
-    what = "the sentences that are here" if path is None else path
+    what = "the sentences of this package" if path is None else path
     if len({name for sentence in sentences for name in sentence.tags}) < 2:
         raise BadInput(
             f"{what}: every word has the tag {sentences[0].tags[0]}, so there is nothing to learn"

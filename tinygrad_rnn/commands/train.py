@@ -109,7 +109,8 @@ def add(commands: Any) -> None:
     option("--embedding", type=whole(1, 4096), metavar="D",
            help=f"numbers that stand for a character or word (default: {usual.embedding})")
     option("--dropout", type=share, metavar="P",
-           help="share of the units that are dropped in training (default: 0)")
+           help="share of the units that are dropped in training (default: 0; 0.3, say, if the "
+           "held-out loss soon goes up again)")
     option("--steps", type=whole(1, 10**4), metavar="T",
            help=f"how far the gradient goes back in time (default: {usual.steps})")
     option("--streams", type=whole(1, 4096), metavar="B",

@@ -90,8 +90,11 @@ def of_any_length(
 ) -> AnyLength | None:
     """Derive a program from a recording of the first few steps; None if it does not serve all T.
 
-    It is None as well where there are not more steps than that. places: of the sequences. least:
-    the number of steps, or the next one that is no other length, as letters stand for lengths.
+    T: how many steps f is called with. None as well if the recording would not be two steps
+        shorter.
+    least: how many steps to record, or the next number that is no size of another axis: letters
+        stand for sizes, and one size with two meanings could not be told apart.
+    places: which of the given arguments are the sequences.
     """
     if least > T - 2:
         return None

@@ -24,7 +24,7 @@ from ..engine.tensor import Tensor
 from ..nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module
 from ..nn.init import generator
 from ..program import compile
-from ..saving import LoadError, load
+from ..saving import LoadError
 from ..text import (
     Corpus,
     Vocabulary,
@@ -39,7 +39,7 @@ from ..text import (
     walk,
 )
 from ..text.vocabulary import Ids
-from .training import Task, is_checkpoint
+from .training import Task, read_model_file
 
 Array = npt.NDArray[Any]
 
@@ -322,25 +322,8 @@ def read_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary,
 
     A `LoadError` says what is wrong with the file, or that it is of something else.
     """
-    name = os.fspath(path)
-    try:
-        saved = load(path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, LoadError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise LoadError(f"{name}: can't be read ({reason}); give a model's file") from None
-    extra = saved.extra if isinstance(saved.extra, dict) else {}
-    if extra.get("kind") != KIND:
-        kind = f"a {extra['kind']}" if isinstance(extra.get("kind"), str) else "something else"
-        if is_checkpoint(saved):
-            kind = "the checkpoint of a training"
-        raise LoadError(f"{name}: this is {kind:.40}, and no language model")
-    if extra.get("version") != VERSION:
-        raise LoadError(
-            f"{name}: this is version {extra.get('version')!r:.40} of a language model's file, and "
-            f"version {VERSION} can be read"
-        )
+    saved = read_model_file(path, KIND, VERSION)
+    extra = saved.extra
     try:
         vocabulary = Vocabulary(extra["vocabulary"])
         if vocabulary.tokens != extra["vocabulary"] or extra["unit"] not in ("characters", "words"):
@@ -349,6 +332,8 @@ def read_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary,
             raise ValueError("how it was trained is missing")
         model = LanguageModel(len(vocabulary), Sizes(**extra["sizes"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise LoadError(f"{name}: this is no language model that can be made: {error}") from None
+        raise LoadError(
+            f"{saved.path}: this is no language model that can be made: {error}"
+        ) from None
     saved.restore(model)
     return model.eval(), vocabulary, extra

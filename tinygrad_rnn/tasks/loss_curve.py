@@ -24,7 +24,10 @@ def loss_curve(log: list[Row], unit: str, yardsticks: list[tuple[str, float]]) -
     ax.plot(updates, [row.training_loss for row in log], "--", color=BLUE, label="training", **dots)
     ax.plot(updates, [row.held_out_loss for row in log], color=ORANGE, label="held out", **dots)
     kept = best(log)
-    ax.plot(kept.updates, kept.held_out_loss, "o", color=ORANGE, markersize=9, fillstyle="none")
+    ax.plot(
+        kept.updates, kept.held_out_loss, "o", color=ORANGE, markersize=9, fillstyle="none",
+        label="kept",
+    )  # fmt: skip
     for name, loss in yardsticks:
         ax.axhline(loss, color=GREY, linewidth=1, linestyle=":")
         ax.annotate(
@@ -35,5 +38,5 @@ def loss_curve(log: list[Row], unit: str, yardsticks: list[tuple[str, float]]) -
     ax.set_xlabel("updates")
     ax.set_ylabel(f"loss, in nats per {unit.removesuffix('s')}")
     ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, loc="outside upper center", ncols=2)
+    figure.legend(frameon=False, loc="outside upper center", ncols=3)
     return figure

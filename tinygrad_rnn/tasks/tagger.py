@@ -24,14 +24,14 @@ from ..engine.tensor import Tensor
 from ..nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module
 from ..optim import Adam, cosine
 from ..program import compile
-from ..saving import LoadError, load
+from ..saving import LoadError
 from ..text import TaggedSentence, Vocabulary, pad, rounds
 from .scores import score
-from .training import Plan, Task
+from .training import Plan, Task, read_model_file
 
 Array = npt.NDArray[Any]
 
-KIND = {"kind": "tagger", "version": 1}  # of the files
+KIND, VERSION = "tagger", 1  # of the files
 CELLS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 BATCH = 32  # sentences
 PADDING = -1  # the class that is none
@@ -207,6 +207,7 @@ class Tagging(Task):
     """
 
     unit = "words"
+    looked_at = "held-out errors"
 
     def __init__(
         self,
@@ -226,7 +227,8 @@ class Tagging(Task):
         )
         self.optimizer = Adam(self.model.parameters())
         self.about = {
-            **KIND,
+            "kind": KIND,
+            "version": VERSION,
             "sizes": sizes,
             "features": {name: v.tokens for name, v in lexicon.features.items()},
             "tags": lexicon.tags.tokens,
@@ -286,21 +288,8 @@ def load_tagger(path: str | os.PathLike[str]) -> tuple[Tagger, Lexicon]:
     A `LoadError` says what is wrong with the file: damaged, of another kind of model, or of another
     version.
     """
-    try:
-        saved = load(path)
-    except OSError as error:
-        raise LoadError(
-            f"{os.fspath(path)}: can't be read ({error.strerror}); give the file of a tagger, as "
-            "tinygrad-rnn tag --train makes one"
-        ) from None
-    about = saved.extra if isinstance(saved.extra, dict) else {}
-    if about.get("kind") != KIND["kind"]:
-        kind = about.get("kind")
-        raise LoadError(f"{saved.path}: the model in it is no tagger, but {kind!r:.40}")
-    if about.get("version") != KIND["version"]:
-        raise LoadError(
-            f"{saved.path}: a tagger of version {about.get('version')!r:.40}; this reads version 1"
-        )
+    saved = read_model_file(path, KIND, VERSION)
+    about = saved.extra
     try:
         features = {name: Vocabulary(tokens) for name, tokens in about["features"].items()}
         lexicon = Lexicon(features, Vocabulary(about["tags"]))

@@ -19,6 +19,7 @@ import csv
 import io
 import json
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ class Task:
     about: what a user of the model's file has to know, in what JSON can say: the kind of model, its
         sizes, its vocabulary. Training is resumed only by a task with the same.
     unit: what the losses are counted by, such as "characters".
+    looked_at: what a look at the held-out data finds, as the progress calls it.
     carried: what goes from one update to the next beside the model, in what JSON can say: the state
         of a recurrent network, say. Assigned to when training is resumed.
     """
@@ -55,6 +57,7 @@ class Task:
     optimizer: Optimizer
     about: dict[str, Any]
     unit: str = "tokens"
+    looked_at: str = "held-out"
     carried: Any = None
 
     def batches(self, n: int) -> Iterator[Any]:
@@ -70,7 +73,10 @@ class Task:
         raise NotImplementedError(f"{type(self).__name__} has no method gradient")
 
     def evaluate(self) -> float:
-        """The mean loss on the held-out data. Called in `no_grad`, with the model set to use."""
+        """The mean loss on the held-out data, or what else is to be small.
+
+        Called in `no_grad`, with the model set to use.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no method evaluate")
 
 
@@ -97,7 +103,7 @@ class Row(NamedTuple):
 
     updates: int
     training_loss: float  # mean since the row before
-    held_out_loss: float
+    held_out_loss: float  # what `Task.evaluate` returns
     learning_rate: float  # of the last update
     seconds: float  # of training, looks included
 
@@ -168,7 +174,7 @@ def _updates(
         losses, sizes = map(sum, zip(*recent, strict=True))
         found = f"loss {losses / sizes:.3f}"
         if log:
-            found += f", held-out {log[-1].held_out_loss:.3f}"
+            found += f", {task.looked_at} {log[-1].held_out_loss:.3f}"
         progress.show(n + 1 - start, units, found)
         if _enough(log, plan):
             return
@@ -224,13 +230,40 @@ def read_checkpoint(path: Path) -> Saved:
         ) from None
     except OSError as error:
         raise TrainingError(f"{file}: can't be read ({error.strerror})") from None
-    if not is_checkpoint(saved):
+    if not _is_checkpoint(saved):
         raise LoadError(f"{file}: this is no checkpoint of a training")
     return saved
 
 
-def is_checkpoint(saved: Saved) -> bool:
-    """Whether a file is the checkpoint of a training."""
+def read_model_file(path: str | os.PathLike[str], kind: str, version: int) -> Saved:
+    """The file of a model of this kind, "tagger", say; its extra is what `about` of the task was.
+
+    A `LoadError` says what is wrong with the file: that it can't be read, is damaged, is of
+    something else or of another version.
+    """
+    name = os.fspath(path)
+    try:
+        saved = load(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, LoadError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise LoadError(f"{name}: can't be read ({reason}); give the file of a {kind}") from None
+    about = saved.extra if isinstance(saved.extra, dict) else {}
+    if about.get("kind") != kind:
+        other = f"a {about['kind']}" if isinstance(about.get("kind"), str) else "something else"
+        if _is_checkpoint(saved):
+            other = "the checkpoint of a training"
+        raise LoadError(f"{name}: this is {other:.40}, and no {kind}")
+    if about.get("version") != version:
+        raise LoadError(
+            f"{name}: this is version {about.get('version')!r:.40} of a {kind}'s file, and version "
+            f"{version} can be read"
+        )
+    return saved
+
+
+def _is_checkpoint(saved: Saved) -> bool:
     return isinstance(saved.extra, dict) and set(saved.extra) == CHECKPOINT
 
 
