@@ -1,16 +1,22 @@
-"""Numbers for a terminal: tables in columns, and matrices as heat maps of characters.
+"""Text for a terminal: sentences in lines, tables in columns, matrices as maps of characters.
 
 This file knows nothing of what the numbers mean.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 SHADES = "█▓▒░·"  # within a factor 10 of the largest, within 100, …, and whatever is smaller still
+
+
+def sentence(words: str) -> str:
+    """A sentence for a terminal, in lines."""
+    return textwrap.fill(words, 78, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..saving import LoadError
-from ..tables import columns
+from ..tables import columns, sentence
 from ..tasks import tagger_plots as plots
 from ..tasks.scores import MostFrequentTag, Scores, accuracy_table, confusion_table, score
 from ..tasks.tagger import CELLS, Tagging, load_tagger, tag
@@ -125,11 +125,19 @@ def _train(
     task = Tagging(sentences, held_out, cell, hidden, not one_direction, words_only, seed)
     epochs = max(EPOCHS, -(-UPDATES // task.per_round)) if epochs is None else epochs
     tags = len(task.lexicon.tags.tokens)
-    _say(f"Training: {_about(sentences)}, {tags} tags; held out: {_about(held_out)}{where}.")
+    _say(
+        sentence(
+            f"Training: {_about(sentences)}, {tags} tags; held out: {_about(held_out)}{where}."
+        )
+    )
     directions = "one direction" if one_direction else "both directions"
     looks = "words" if words_only else "words, last letters and shapes"
     count = sum(parameter.size for parameter in task.model.parameters())
-    _say(f"Tagger: {cell.upper()}, {hidden} units, {directions}; {looks}; {count:,} parameters.")
+    _say(
+        sentence(
+            f"Tagger: {cell.upper()}, {hidden} units, {directions}; {looks}; {count:,} parameters."
+        )
+    )
     try:
         log = train(task, task.plan(epochs), out, resume, sys.stderr)
     except KeyboardInterrupt as interrupt:
@@ -218,11 +226,10 @@ def _say(words: str) -> None:
 
 def _tag(model: Path, sentences: list[str]) -> None:
     tagger, lexicon = load_tagger(model)
-    for sentence in sentences:
-        if not sentence.strip():
-            raise BadInput("the sentence is empty; give some words to tag")
+    if not all(map(str.strip, sentences)):
+        raise BadInput("the sentence is empty; give some words to tag")
     for group in [sentences] if sentences else _groups_of_lines():
-        words = [tuple(tokenize(sentence)) for sentence in group]
+        words = [tuple(tokenize(line)) for line in group]
         for some, tags in zip(words, tag(tagger, lexicon, words), strict=True):
             _say(_shown(TaggedSentence(some, tags)))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..optim import cosine
 from ..saving import LoadError
-from ..tables import columns
+from ..tables import columns, sentence
 from ..tasks.language_model import (
     CELLS,
     OPTIMIZERS,
@@ -100,7 +100,8 @@ def add(commands: Any) -> None:
     # fmt: off
     option("texts", nargs="+", metavar="TEXT",
            help="UTF-8 text files, plain or .gz, which are read one after the other")
-    option("--words", action="store_true", default=None, help="words instead of characters")
+    option("--words", action="store_true", default=None,
+           help="words instead of characters: the 10,000 most frequent, if there more than once")
     option("--cell", choices=CELLS, help=f"the kind of recurrent layer (default: {usual.cell})")
     option("--hidden", type=whole(1, 4096), metavar="H",
            help=f"hidden units of a layer (default: {usual.hidden})")
@@ -200,12 +201,12 @@ def _train(
     in_a_round = chunks(N, settings.streams, settings.steps)
     updates = updates or min(UPDATES, ROUNDS * in_a_round)
 
-    _say(f"Text: {corpus.name}, {_about_text(corpus, unit)}.")
-    _say(f"Model: {_about_model(model, settings.sizes)}.")
-    _say(
+    _say(sentence(f"Text: {corpus.name}, {_about_text(corpus, unit)}."))
+    _say(sentence(f"Model: {_about_model(model, settings.sizes)}."))
+    _say(sentence(
         f"Training: {updates:,} updates of {settings.streams} × {settings.steps} {unit}, which is "
         f"{updates / in_a_round:.1f} times through the text."
-    )
+    ))  # fmt: skip
     training = {"text": of_the_text, "settings": asdict(settings)}
     facts = about(corpus.vocabulary, settings.sizes, unit, training)
     optimizer = kind(model.parameters(), lr, **options)

@@ -39,9 +39,7 @@ class Captured:
         self._sizes: list[tuple[Any, int]] = []
         self._arrays: list[tuple[Any, Any]] = []
         self._sets: list[tuple[Any, Any]] = []
-        self._slots: list[
-            tuple[Any, str, Any]
-        ] = []  # an object, the name of a slot, what was in it
+        self._slots: list[tuple[Any, str, Any]] = []  # an object, a slot's name, what was in it
         self._seen: dict[int, Any] = {}
         waiting = [*roots]
         while waiting:

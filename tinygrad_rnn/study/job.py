@@ -26,7 +26,7 @@ import numpy as np
 from .. import text
 from ..draw import GraphvizNotFound, Picture
 from ..progress import Progress
-from ..tables import columns
+from ..tables import columns, sentence
 from . import plots, report
 from .network import (
     STEPS,
@@ -100,14 +100,14 @@ def run(options: Options) -> int:
         network = Network.at_random(
             len(corpus.vocabulary), options.hidden, np.random.default_rng(options.seed)
         )
-        _say(report.sentence(f"Text: {report.about_text(corpus)}."))
-        _say(report.sentence(f"Network: {report.about_network(network)}."))
+        _say(sentence(f"Text: {report.about_text(corpus)}."))
+        _say(sentence(f"Network: {report.about_network(network)}."))
         _say(f"\n{textwrap.indent(report.EQUATIONS, '    ')}\n")
         updates = options.updates or enough_updates(corpus, DEFAULT_UPDATES)
         losses, interrupted = _train(network, corpus, updates)
         loss = float(np.mean(losses[-100:]))
         trained = report.about_training(len(losses), updates, loss)
-        _say(report.sentence(f"Training: {trained}."))
+        _say(sentence(f"Training: {trained}."))
 
         table = [*yardsticks(corpus), ("network", None, held_out_loss(network, corpus))]
         _say("\nThe loss on the held-out text:\n")
@@ -128,8 +128,8 @@ def run(options: Options) -> int:
         each = each_step(network, corpus)
         _say("\nWhat each step contributed: the terms of dL/dW, by loss t and use k of W:\n")
         _say(textwrap.indent(report.terms_as_text(each, "W"), "  "))
-        _say("\n" + report.sentence(report.about_reach(each)))
-        _say(report.sentence(report.about_decay(each)))
+        _say("\n" + sentence(report.about_reach(each)))
+        _say(sentence(report.about_decay(each)))
 
         found = report.Findings(
             corpus, network, options.seed, len(losses), updates, loss,
@@ -139,7 +139,7 @@ def run(options: Options) -> int:
             missing = _save(found, options, folder)
             files = [name for name in FILES if (folder / name).exists() and name != REPORT]
     for remedy in missing:
-        _say("\n" + report.sentence(remedy))
+        _say("\n" + sentence(remedy))
     beside = textwrap.fill(", ".join(files), 80, initial_indent="  ", subsequent_indent="  ")
     _say(f"\nWritten: {options.out / REPORT}, and beside it\n{beside}")
     if not four.agree():

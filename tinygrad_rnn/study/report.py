@@ -184,11 +184,6 @@ def about_decay(each: EachStep) -> str:
     )
 
 
-def sentence(words: str) -> str:
-    """A sentence for a terminal, in lines."""
-    return textwrap.fill(words, 78, subsequent_indent="  ", break_on_hyphens=False)
-
-
 def quoted(sample: str, width: int = 76) -> str:
     """A text as it is, but for control characters, and indented; long lines are broken."""
     shown = (c if c.isprintable() or c == "\n" else "�" for c in sample.expandtabs())
