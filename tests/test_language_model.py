@@ -566,6 +566,24 @@ def test_a_full_disk_for_the_text_is_one_line(here: Path) -> None:
     assert done.stderr == b"tinygrad-rnn: the output can't be written (No space left on device)\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="streams as a shell closes them")
+@pytest.mark.parametrize(
+    ("model", "closed", "status"), [("a.npz", "1", 0), ("a.npz", "2", 0), ("no.npz", "2", 2)]
+)
+def test_a_stream_that_was_closed_takes_nothing(
+    here: Path, model: str, closed: str, status: int
+) -> None:
+    saved_as("a.npz", {})
+    words = f'"$@" {closed}>&-'
+    done = subprocess.run(
+        ["sh", "-c", words, "sh", *COMMAND, "generate", model, "--length", "5"],
+        capture_output=True, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert done.stderr == b""
+    assert bool(done.stdout) == (closed == "2" and status == 0)
+
+
 # --------------------------------------------------------------------------------------- real text
 
 
