@@ -375,6 +375,7 @@ def test_gzip_folders_words_and_streams_that_are_none(here: Path, capsys: Any) -
         ["generate", "a.npz", "--top-p", "0"],
         ["generate", "a.npz", "--top-p", "1.1"],
         ["generate", "a.npz", "--length", "0"],
+        ["generate", "a.npz", "--length", "1" + "0" * 19],
         ["evaluate", "a.npz"],
     ],
 )
