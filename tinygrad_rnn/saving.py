@@ -18,6 +18,7 @@ import json
 import math
 import os
 import secrets
+import stat
 import zipfile
 from typing import Any
 from urllib.parse import quote, unquote
@@ -209,6 +210,9 @@ def load(path: str | os.PathLike[str]) -> Saved:
     """
     name = os.fspath(path)
     with open(path, "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # it may have no end
+            raise LoadError(f"{name}: this is not a file, but a device")
         content = file.read()
     try:
         return _read(name, content)
