@@ -398,6 +398,15 @@ def test_a_place_that_can_t_be_written(here: Path, capsys: Any) -> None:
     assert "there is no such checkpoint" in one_line(capsys)
 
 
+def test_a_learning_rate_that_is_too_high_is_one_line(here: Path) -> None:
+    words = [*COMMAND, "train", "verse.txt", *SMALL, "--updates", "9", "--lr", "1e30"]
+    done = subprocess.run(words, capture_output=True, env=ENVIRONMENT, text=True)
+    assert done.returncode == 2
+    *progress, last = done.stderr.splitlines()
+    assert "choose a smaller learning rate" in last
+    assert all(line.startswith("training ") for line in progress)
+
+
 def saved_as(path: str, change: dict[str, Any]) -> None:
     """A language model's file that says something else about itself."""
     vocabulary, sizes = text.Vocabulary("abc"), lm.Sizes("gru", 5, 1, 3)
