@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +358,17 @@ def test_training_with_another_seed_is_not_resumed(here: Path, few: str, capsys:
     capsys.readouterr()
     assert cli.main(["tag", "--train", few, *QUICK, "--seed", "1", "--resume"]) == 2
     assert "the checkpoint of another training; not the same: seed" in one_line(capsys)
+
+
+@pytest.mark.parametrize("option", ["--train", "--dev"])
+def test_training_with_other_sentences_is_not_resumed(
+    here: Path, few: str, capsys: Any, option: str
+) -> None:
+    lines = Path(few).read_text(encoding="utf-8").splitlines()
+    files = {"--train": few, "--dev": few}
+    assert cli.main(["tag", *chain(*files.items()), *QUICK]) == 0
+    capsys.readouterr()
+    Path("turned.txt").write_text("\n".join(lines[::-1]), encoding="utf-8")
+    files[option] = "turned.txt"
+    assert cli.main(["tag", *chain(*files.items()), *QUICK, "--resume"]) == 2
+    assert "the checkpoint of another training; not the same: sentences" in one_line(capsys)
