@@ -398,6 +398,14 @@ def test_a_place_that_can_t_be_written(here: Path, capsys: Any) -> None:
     assert "there is no such checkpoint" in one_line(capsys)
 
 
+def test_a_text_is_not_written_over(here: Path, capsys: Any) -> None:
+    os.link("verse.txt", "verse.csv")  # as the log would be called
+    assert cli.main(["train", "verse.txt", *SMALL]) == 2
+    assert "verse.txt: training would write over it; choose another --out" in one_line(capsys)
+    assert Path("verse.csv").read_text(encoding="utf-8") == WORDS
+    assert sorted(os.listdir()) == ["verse.csv", "verse.txt"]
+
+
 def test_a_learning_rate_that_is_too_high_is_one_line(here: Path) -> None:
     words = [*COMMAND, "train", "verse.txt", *SMALL, "--updates", "9", "--lr", "1e30"]
     done = subprocess.run(words, capture_output=True, env=ENVIRONMENT, text=True)

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -372,3 +373,12 @@ def test_training_with_other_sentences_is_not_resumed(
     files[option] = "turned.txt"
     assert cli.main(["tag", *chain(*files.items()), *QUICK, "--resume"]) == 2
     assert "the checkpoint of another training; not the same: sentences" in one_line(capsys)
+
+
+@pytest.mark.parametrize("option", ["--train", "--dev", "--test"])
+def test_sentences_are_not_written_over(here: Path, few: str, capsys: Any, option: str) -> None:
+    shutil.copy(few, "tagger.csv")  # as the log would be called
+    files = {"--train": few, option: "tagger.csv"}
+    assert cli.main(["tag", *chain(*files.items()), *QUICK]) == 2
+    assert "tagger.csv: training would write over it; choose another --out" in one_line(capsys)
+    assert os.listdir() == ["tagger.csv"]
