@@ -428,6 +428,7 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("Adam: lr", edited(optimizer=lambda o: {**o, "options": {**o["options"], "lr": "x"}}),
      "no values of options"),
     ("no generators", edited(generators={}), "the model has"),
+    ("generators that are none", edited(generators=None), "no states of generators"),
     ("a bad generator", edited(generators=lambda g: dict.fromkeys(g)), "generator '"),
 ]  # fmt: skip
 

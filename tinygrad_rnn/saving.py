@@ -250,6 +250,8 @@ def _read(path: str, content: bytes) -> Saved:
         raise wrong(f"{ABOUT} is not of tg.save")
     if about.get("version") != FORMAT["version"]:
         raise wrong(f"version {about.get('version')!r} of the format; this reads version 1")
+    if not isinstance(about["generators"], dict):
+        raise wrong(f"{ABOUT} has no states of generators by their names")
     listed = about["arrays"]
     for name in listed:
         if f"{name}.npy" not in members:
