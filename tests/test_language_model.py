@@ -28,6 +28,7 @@ COMMAND = [sys.executable, "-m", "tinygrad_rnn"]
 VERSE = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n"
 WORDS = VERSE * 20
 SMALL = ["--cell", "rnn", "--hidden", "6", "--embedding", "4", "--streams", "4", "--steps", "9"]
+SIZES: dict[str, Any] = {"cell": "gru", "hidden": 5, "layers": 1, "embedding": 3}
 SHAKESPEARE = os.environ.get("TINYSHAKESPEARE")  # the path of input.txt, plain or .gz
 
 
@@ -417,7 +418,7 @@ def test_a_learning_rate_that_is_too_high_is_one_line(here: Path) -> None:
 
 def saved_as(path: str, change: dict[str, Any]) -> None:
     """A language model's file that says something else about itself."""
-    vocabulary, sizes = text.Vocabulary("abc"), lm.Sizes("gru", 5, 1, 3)
+    vocabulary, sizes = text.Vocabulary("abc"), lm.Sizes(**SIZES)
     facts = lm.about(vocabulary, sizes, "characters", {}) | change
     tg.save(lm.LanguageModel(len(vocabulary), sizes), path, extra=facts)
 
@@ -431,11 +432,15 @@ def saved_as(path: str, change: dict[str, Any]) -> None:
         ({"vocabulary": ["b", "a"]}, "its vocabulary is none"),
         ({"vocabulary": 7}, "can be made"),
         ({"vocabulary": list("abcd")}, "embedding.E"),
-        ({"sizes": {"cell": "gru"}}, "embedding.E"),
-        ({"sizes": {"cell": "transformer"}}, "it is one of rnn, lstm, gru"),
-        ({"sizes": {"hidden": "many"}}, "can be made"),
-        ({"sizes": {"width": 3}}, "can be made"),
-        ({"sizes": {"dropout": 2.0}}, "can be made"),
+        ({"vocabulary": [1, 2, 3]}, "its vocabulary is none"),
+        ({"sizes": {**SIZES, "cell": "lstm"}}, "recurrent.cells.0"),
+        ({"sizes": {**SIZES, "cell": "transformer"}}, "it is one of rnn, lstm, gru"),
+        ({"sizes": {**SIZES, "hidden": "many"}}, "hidden = 'many', and its arrays have 5"),
+        ({"sizes": {**SIZES, "hidden": 10**12}}, "hidden = 1000000000000, and its arrays have 5"),
+        ({"sizes": {**SIZES, "layers": 10**9}}, "layers = 1000000000, and its arrays have 1"),
+        ({"sizes": {**SIZES, "embedding": 4}}, "embedding = 4, and its arrays have 3"),
+        ({"sizes": {**SIZES, "width": 3}}, "can be made"),
+        ({"sizes": {**SIZES, "dropout": 2.0}}, "a probability of being dropped"),
         ({"unit": "letters"}, "its vocabulary is none"),
         ({"training": None}, "how it was trained"),
     ],
