@@ -345,6 +345,9 @@ def test_what_is_no_tagger_is_refused(here: Path, capsys: Any, model: str) -> No
         tg.save(linear, "a.npz", extra=extra)
         assert cli.main(["tag", "--model", "a.npz", "a"]) == 2
         assert says in one_line(capsys)
+    checkpoint = model.replace(".npz", ".checkpoint.npz")
+    assert cli.main(["tag", "--model", checkpoint, "a"]) == 2
+    assert "no tagger, but the checkpoint of a training" in one_line(capsys)
 
 
 @pytest.mark.parametrize("sentence", ["", " \t"])

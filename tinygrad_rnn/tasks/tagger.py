@@ -28,7 +28,7 @@ from ..program import compile
 from ..saving import LoadError, load
 from ..text import TaggedSentence, Vocabulary, pad, rounds
 from .scores import score
-from .training import Plan, Task
+from .training import Plan, Task, is_checkpoint
 
 Array = npt.NDArray[Any]
 
@@ -303,8 +303,10 @@ def load_tagger(path: str | os.PathLike[str]) -> tuple[Tagger, Lexicon]:
         ) from None
     about = saved.extra if isinstance(saved.extra, dict) else {}
     if about.get("kind") != KIND["kind"]:
-        kind = about.get("kind")
-        raise LoadError(f"{saved.path}: the model in it is no tagger, but {kind!r:.40}")
+        found = f"{about.get('kind')!r:.40}"
+        if is_checkpoint(saved):
+            found = "the checkpoint of a training"
+        raise LoadError(f"{saved.path}: the model in it is no tagger, but {found}")
     if about.get("version") != KIND["version"]:
         raise LoadError(
             f"{saved.path}: a tagger of version {about.get('version')!r:.40}; this reads version 1"
