@@ -289,8 +289,8 @@ FAULTS = [
           "tagger"),
     Fault("tagging: the first slash separates", "text/tagged.py",
           'item.rpartition("/")', 'item.partition("/")', "tagged"),
-    Fault("tagging: parts of a contraction stay one word", "text/tagged.py",
-          "return [*_parts(clitic[1]), clitic[2]]", "return [clitic[1], clitic[2]]", "tagged"),
+    Fault("tagging: the last part of a contraction comes first", "text/tagged.py",
+          "return starts + ends[::-1]", "return starts + ends", "tagged"),
 ]
 # fmt: on
 

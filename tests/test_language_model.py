@@ -28,6 +28,7 @@ COMMAND = [sys.executable, "-m", "tinygrad_rnn"]
 VERSE = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\n"
 WORDS = VERSE * 20
 SMALL = ["--cell", "rnn", "--hidden", "6", "--embedding", "4", "--streams", "4", "--steps", "9"]
+SIZES: dict[str, Any] = {"cell": "gru", "hidden": 5, "layers": 1, "embedding": 3}
 SHAKESPEARE = os.environ.get("TINYGRAD_RNN_SHAKESPEARE")  # the path of input.txt, plain or .gz
 
 
@@ -375,6 +376,7 @@ def test_gzip_folders_words_and_streams_that_are_none(here: Path, capsys: Any) -
         ["generate", "a.npz", "--top-p", "0"],
         ["generate", "a.npz", "--top-p", "1.1"],
         ["generate", "a.npz", "--length", "0"],
+        ["generate", "a.npz", "--length", "1" + "0" * 19],
         ["evaluate", "a.npz"],
     ],
 )
@@ -397,9 +399,26 @@ def test_a_place_that_can_t_be_written(here: Path, capsys: Any) -> None:
     assert "there is no such checkpoint" in one_line(capsys)
 
 
+def test_a_text_is_not_written_over(here: Path, capsys: Any) -> None:
+    os.link("verse.txt", "verse.csv")  # as the log would be called
+    assert cli.main(["train", "verse.txt", *SMALL]) == 2
+    assert "verse.txt: training would write over it; choose another --out" in one_line(capsys)
+    assert Path("verse.csv").read_text(encoding="utf-8") == WORDS
+    assert sorted(os.listdir()) == ["verse.csv", "verse.txt"]
+
+
+def test_a_learning_rate_that_is_too_high_is_one_line(here: Path) -> None:
+    words = [*COMMAND, "train", "verse.txt", *SMALL, "--updates", "9", "--lr", "1e30"]
+    done = subprocess.run(words, capture_output=True, env=ENVIRONMENT, text=True)
+    assert done.returncode == 2
+    *progress, last = done.stderr.splitlines()
+    assert "choose a smaller learning rate" in last
+    assert all(line.startswith("training ") for line in progress)
+
+
 def saved_as(path: str, change: dict[str, Any]) -> None:
     """A language model's file that says something else about itself."""
-    vocabulary, sizes = text.Vocabulary("abc"), lm.Sizes("gru", 5, 1, 3)
+    vocabulary, sizes = text.Vocabulary("abc"), lm.Sizes(**SIZES)
     facts = lm.about(vocabulary, sizes, "characters", {}) | change
     tg.save(lm.LanguageModel(len(vocabulary), sizes), path, extra=facts)
 
@@ -413,11 +432,15 @@ def saved_as(path: str, change: dict[str, Any]) -> None:
         ({"vocabulary": ["b", "a"]}, "its vocabulary is none"),
         ({"vocabulary": 7}, "can be made"),
         ({"vocabulary": list("abcd")}, "embedding.E"),
-        ({"sizes": {"cell": "gru"}}, "embedding.E"),
-        ({"sizes": {"cell": "transformer"}}, "it is one of rnn, lstm, gru"),
-        ({"sizes": {"hidden": "many"}}, "can be made"),
-        ({"sizes": {"width": 3}}, "can be made"),
-        ({"sizes": {"dropout": 2.0}}, "can be made"),
+        ({"vocabulary": [1, 2, 3]}, "its vocabulary is none"),
+        ({"sizes": {**SIZES, "cell": "lstm"}}, "recurrent.cells.0"),
+        ({"sizes": {**SIZES, "cell": "transformer"}}, "it is one of rnn, lstm, gru"),
+        ({"sizes": {**SIZES, "hidden": "many"}}, "hidden = 'many', and its arrays have 5"),
+        ({"sizes": {**SIZES, "hidden": 10**12}}, "hidden = 1000000000000, and its arrays have 5"),
+        ({"sizes": {**SIZES, "layers": 10**9}}, "layers = 1000000000, and its arrays have 1"),
+        ({"sizes": {**SIZES, "embedding": 4}}, "embedding = 4, and its arrays have 3"),
+        ({"sizes": {**SIZES, "width": 3}}, "can be made"),
+        ({"sizes": {**SIZES, "dropout": 2.0}}, "a probability of being dropped"),
         ({"unit": "letters"}, "its vocabulary is none"),
         ({"training": None}, "how it was trained"),
     ],
@@ -564,6 +587,24 @@ def test_a_full_disk_for_the_text_is_one_line(here: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == b"tinygrad-rnn: the output can't be written (No space left on device)\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="streams as a shell closes them")
+@pytest.mark.parametrize(
+    ("model", "closed", "status"), [("a.npz", "1", 0), ("a.npz", "2", 0), ("no.npz", "2", 2)]
+)
+def test_a_stream_that_was_closed_takes_nothing(
+    here: Path, model: str, closed: str, status: int
+) -> None:
+    saved_as("a.npz", {})
+    words = f'"$@" {closed}>&-'
+    done = subprocess.run(
+        ["sh", "-c", words, "sh", *COMMAND, "generate", model, "--length", "5"],
+        capture_output=True, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert done.stderr == b""
+    assert bool(done.stdout) == (closed == "2" and status == 0)
 
 
 # --------------------------------------------------------------------------------------- real text

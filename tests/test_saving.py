@@ -213,6 +213,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------- damage
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="a device that has a path")
+def test_a_device_is_not_read_as_it_may_have_no_end() -> None:
+    with pytest.raises(saving.LoadError, match="/dev/null: this is not a file, but a device"):
+        tg.load("/dev/null")
+
+
 def saved_file(tmp_path: Path) -> tuple[Path, Model, Any]:
     """A file with an optimizer's state in it."""
     model = Model()
@@ -422,6 +428,7 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("Adam: lr", edited(optimizer=lambda o: {**o, "options": {**o["options"], "lr": "x"}}),
      "no values of options"),
     ("no generators", edited(generators={}), "the model has"),
+    ("generators that are none", edited(generators=None), "no states of generators"),
     ("a bad generator", edited(generators=lambda g: dict.fromkeys(g)), "generator '"),
 ]  # fmt: skip
 

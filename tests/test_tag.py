@@ -6,9 +6,11 @@ import csv
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +350,9 @@ def test_what_is_no_tagger_is_refused(here: Path, capsys: Any, model: str) -> No
         tg.save(linear, "a.npz", extra=extra)
         assert cli.main(["tag", "--model", "a.npz", "a"]) == 2
         assert says in one_line(capsys)
+    checkpoint = model.replace(".npz", ".checkpoint.npz")
+    assert cli.main(["tag", "--model", checkpoint, "a"]) == 2
+    assert "this is the checkpoint of a training, and no tagger" in one_line(capsys)
 
 
 @pytest.mark.parametrize("sentence", ["", " \t"])
@@ -362,3 +367,26 @@ def test_training_with_another_seed_is_not_resumed(here: Path, few: str, capsys:
     capsys.readouterr()
     assert cli.main(["tag", "--train", few, *QUICK, "--seed", "1", "--resume"]) == 2
     assert "the checkpoint of another training; not the same: seed" in one_line(capsys)
+
+
+@pytest.mark.parametrize("option", ["--train", "--dev"])
+def test_training_with_other_sentences_is_not_resumed(
+    here: Path, few: str, capsys: Any, option: str
+) -> None:
+    lines = Path(few).read_text(encoding="utf-8").splitlines()
+    files = {"--train": few, "--dev": few}
+    assert cli.main(["tag", *chain(*files.items()), *QUICK]) == 0
+    capsys.readouterr()
+    Path("turned.txt").write_text("\n".join(lines[::-1]), encoding="utf-8")
+    files[option] = "turned.txt"
+    assert cli.main(["tag", *chain(*files.items()), *QUICK, "--resume"]) == 2
+    assert "the checkpoint of another training; not the same: sentences" in one_line(capsys)
+
+
+@pytest.mark.parametrize("option", ["--train", "--dev", "--test"])
+def test_sentences_are_not_written_over(here: Path, few: str, capsys: Any, option: str) -> None:
+    shutil.copy(few, "tagger.csv")  # as the log would be called
+    files = {"--train": few, option: "tagger.csv"}
+    assert cli.main(["tag", *chain(*files.items()), *QUICK]) == 2
+    assert "tagger.csv: training would write over it; choose another --out" in one_line(capsys)
+    assert os.listdir() == ["tagger.csv"]

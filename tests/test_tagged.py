@@ -225,6 +225,14 @@ def test_what_is_cut_already_stays_and_nothing_is_lost(sentence: str) -> None:
     assert text.tokenize(" ".join(words)) == words
 
 
+def test_a_word_may_have_any_length() -> None:
+    words = text.tokenize("x" + "'s" * 3000)
+    assert words == ["x", *["'s"] * 3000]
+    for long in ("a-" * 3000 + "@", "a+" * 3000):  # no mail address, as is found out in linear time
+        assert len(text.tokenize(long)) == len(long)
+    assert text.tokenize(f"{'a-' * 30}b@c.org") == [f"{'a-' * 30}b@c.org"]
+
+
 def test_our_own_sentences_are_cut_so() -> None:
     for sentence in text.example_sentences():
         assert tuple(text.tokenize(" ".join(sentence.words))) == sentence.words

@@ -364,6 +364,20 @@ def test_the_pictures_show_the_counts_and_the_best_round() -> None:
     assert below.lines[1].get_xydata().tolist() == [[2, 0.2]]
 
 
+def test_of_many_tags_the_picture_has_the_most_frequent_ones() -> None:
+    pytest.importorskip("matplotlib")
+    confusions = Counter({(f"T{n:03}", f"T{n:03}"): n for n in range(1, 501)})
+    confusions["T500", "T000"] = 500
+    total = sum(confusions.values())
+    figure = plots.confusion_figure(scores.Scores(total, total - 500, 0, 0, confusions))
+    ax = figure.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        f"T{n:03}" for n in range(501 - plots.MOST_TAGS, 501)
+    ]
+    assert ax.images[0].get_array()[-1, -1] == 0.5  # of all words with the tag, shown or not
+    assert max(figure.get_size_inches()) * figure.dpi < 6000
+
+
 # ----------------------------------------------------------------------------------- the real thing
 
 

@@ -214,7 +214,6 @@ def test_a_disk_that_fills_up_leaves_what_training_goes_on_from(
     assert bits(task.model) == bits(whole.model)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_gradient_that_is_not_finite_ends_it(tmp_path: Path) -> None:
     task = Drawn()
     task.carried = [float("inf"), 0.0]

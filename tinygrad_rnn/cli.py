@@ -29,13 +29,15 @@ through time, seen and checked.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called, as in `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no ŷ shows a question mark
     try:
         status = _run(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except KeyboardInterrupt as interrupt:  # which may say what it left
         return _fail(str(interrupt) or "interrupted", INTERRUPTED)
     except BrokenPipeError:  # as in `| head -1`: nobody reads on, so there is no more to say

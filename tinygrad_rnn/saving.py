@@ -18,6 +18,7 @@ import json
 import math
 import os
 import secrets
+import stat
 import zipfile
 from typing import Any
 from urllib.parse import quote, unquote
@@ -209,6 +210,9 @@ def load(path: str | os.PathLike[str]) -> Saved:
     """
     name = os.fspath(path)
     with open(path, "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # it may have no end
+            raise LoadError(f"{name}: this is not a file, but a device")
         content = file.read()
     try:
         return _read(name, content)
@@ -246,6 +250,8 @@ def _read(path: str, content: bytes) -> Saved:
         raise wrong(f"{ABOUT} is not of tg.save")
     if about.get("version") != FORMAT["version"]:
         raise wrong(f"version {about.get('version')!r} of the format; this reads version 1")
+    if not isinstance(about["generators"], dict):
+        raise wrong(f"{ABOUT} has no states of generators by their names")
     listed = about["arrays"]
     for name in listed:
         if f"{name}.npy" not in members:

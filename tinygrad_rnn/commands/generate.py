@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     option("model", type=Path, metavar="MODEL", help="what `tinygrad-rnn train` made")
     option("--prefix", default="", metavar="WORDS",
            help="what it goes on from (default: the start of a line)")
-    option("--length", type=whole(1), default=500, metavar="N",
+    option("--length", type=whole(1, 10**9), default=500, metavar="N",
            help="how many characters, or words, to write (default: 500)")
     option("--temperature", type=temperature, default=0.8, metavar="X",
            help="1 draws as it predicts, less prefers the likely, 0 takes the likeliest "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ..networks import NETWORKS
+from ..tasks.training import checkpoint_path, log_path
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -121,6 +122,14 @@ def _number(word: str) -> float:
         return float(word)
     except ValueError:
         return math.nan
+
+
+def spare(texts: Iterable[str | Path], out: Path) -> None:
+    """A `BadInput` if training a model would write over one of the texts that it has read."""
+    for path in filter(Path.exists, (out, checkpoint_path(out), log_path(out))):
+        for text in texts:
+            if path.samefile(text):
+                raise BadInput(f"{text}: training would write over it; choose another --out")
 
 
 def printable(text: str) -> str:

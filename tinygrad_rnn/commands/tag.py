@@ -20,7 +20,7 @@ from ..tasks.scores import MostFrequentTag, Scores, accuracy_table, confusion_ta
 from ..tasks.tagger import CELLS, Tagging, load_tagger, tag
 from ..tasks.training import Row, TrainingError, best, checkpoint_path, log_path, train
 from ..text import TaggedSentence, TextError, example_sentences, read_sentences, tokenize
-from .options import BadInput, file, model_file, printable, subparser, whole
+from .options import BadInput, file, model_file, printable, spare, subparser, whole
 
 DESCRIPTION = """\
 Train a part-of-speech tagger, a recurrent network that reads a sentence in both
@@ -122,6 +122,7 @@ def _train(
 ) -> None:
     sentences, held_out, where = _divided(path, dev)
     tested = held_out if test is None else read_sentences(test)
+    spare(filter(None, (path, dev, test)), out)
     task = Tagging(sentences, held_out, cell, hidden, not one_direction, words_only, seed)
     epochs = max(EPOCHS, -(-UPDATES // task.per_round)) if epochs is None else epochs
     tags = len(task.lexicon.tags.tokens)

@@ -40,7 +40,7 @@ from ..tasks.training import (
     train,
 )
 from ..text import Corpus, TextError, chunks, read
-from .options import BadInput, above_0, model_file, printable, share, subparser, whole
+from .options import BadInput, above_0, model_file, printable, share, spare, subparser, whole
 
 DESCRIPTION = """\
 Train a language model on a text: a recurrent network that predicts each
@@ -142,6 +142,7 @@ def run(given: dict[str, Any]) -> int:
     out = Path(f"{_stem(texts[0])}.npz") if out is None else out
     try:
         text = "\n".join(map(read, texts))
+        spare(texts, out)
         if resume:
             chosen, planned = _settings_of(out, text, chosen)
             updates = updates or planned

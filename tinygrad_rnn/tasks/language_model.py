@@ -325,15 +325,28 @@ def read_model(path: str | os.PathLike[str]) -> tuple[LanguageModel, Vocabulary,
     saved = read_model_file(path, KIND, VERSION)
     extra = saved.extra
     try:
-        vocabulary = Vocabulary(extra["vocabulary"])
+        vocabulary = Vocabulary(map(str, extra["vocabulary"]))
         if vocabulary.tokens != extra["vocabulary"] or extra["unit"] not in ("characters", "words"):
             raise ValueError("its vocabulary is none")
         if not isinstance(extra["training"], dict):
             raise ValueError("how it was trained is missing")
-        model = LanguageModel(len(vocabulary), Sizes(**extra["sizes"]))
+        sizes = Sizes(**extra["sizes"])
+        _check_sizes(sizes, saved.parameters)
+        model = LanguageModel(len(vocabulary), sizes)
     except (KeyError, TypeError, ValueError) as error:
         raise LoadError(
             f"{saved.path}: this is no language model that can be made: {error}"
         ) from None
     saved.restore(model)
     return model.eval(), vocabulary, extra
+
+
+def _check_sizes(sizes: Sizes, parameters: dict[str, Array]) -> None:
+    """A ValueError if they are not those of the arrays: what is claimed may fit into no memory."""
+    *_, D = parameters["embedding.E"].shape
+    H, *_ = parameters["output.U"].shape
+    cells = {name.split(".")[2] for name in parameters if name.startswith("recurrent.cells.")}
+    for name, number in (("embedding", D), ("hidden", H), ("layers", len(cells))):
+        claimed = getattr(sizes, name)
+        if claimed != number:
+            raise ValueError(f"it says {name} = {claimed!r:.40}, and its arrays have {number}")

@@ -8,6 +8,7 @@ word's tag depends on what comes after it as much as on what came before, hence 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -233,6 +234,7 @@ class Tagging(Task):
             "features": {name: v.tokens for name, v in lexicon.features.items()},
             "tags": lexicon.tags.tokens,
             "seed": seed,
+            "sentences": fingerprint(train, held_out),
         }
         self.seed = seed
         self._train = [(lexicon.encode(s.words), lexicon.tags.encode(s.tags)) for s in train]
@@ -277,6 +279,12 @@ class Tagging(Task):
         words = [sentence.words for sentence in self._held_out]
         found = tag(self.model, self.lexicon, words)
         return 1 - score(self._held_out, found, self.lexicon.knows).accuracy
+
+
+def fingerprint(*parts: Sequence[TaggedSentence]) -> str:
+    """What tells sentences, and which part they are in, from any others: their SHA-256."""
+    text = "\n\n".join("\n".join(map(str, part)) for part in parts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------ a file

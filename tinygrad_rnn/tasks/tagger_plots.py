@@ -5,6 +5,7 @@ Every function returns a figure. They open no file.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from .scores import Scores
 from .training import Row, best
 
 BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito: safe for colour blindness
+MOST_TAGS = (
+    64  # in a picture: a row takes some 70 pixels, and thousands of them no machine's memory
+)
 
 
 def progress_figure(log: list[Row], per_round: int) -> Any:
@@ -46,14 +50,19 @@ def progress_figure(log: list[Row], per_round: int) -> Any:
 def confusion_figure(scores: Scores) -> Any:
     """All confusions, with matplotlib: a row for each right tag, a column for each given one.
 
-    The number is how many words; the colour, what share of the row they are.
+    The number is how many words; the colour, what share of the right tag's words they are. Of more
+    than `MOST_TAGS` tags, the most frequent ones are there.
     """
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
 
-    tags = sorted({tag for pair in scores.confusions for tag in pair})
+    words: Counter[str] = Counter()  # with the right tag
+    for (right, given), n in scores.confusions.items():
+        words[right] += n
+        words[given] += 0
+    tags = sorted(tag for tag, _ in words.most_common(MOST_TAGS))
     counts = np.array([[scores.confusions[row, column] for column in tags] for row in tags])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = counts / np.maximum([[words[tag]] for tag in tags], 1)
     side = 2.2 + 0.44 * len(tags)
     figure = Figure(figsize=(side + 0.9, side), dpi=150, layout="constrained")
     ax = figure.add_subplot()
@@ -70,7 +79,8 @@ def confusion_figure(scores: Scores) -> Any:
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
     ax.set_xlabel("tag that was given")
-    ax.set_ylabel("right tag")
+    most = "" if len(tags) == len(words) else f" ({len(tags)} most frequent)"
+    ax.set_ylabel(f"right tag{most}")
     ax.set_xticks(np.arange(len(tags) + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(len(tags) + 1) - 0.5, minor=True)
     ax.grid(which="minor", color="#dddddd", linewidth=0.6)

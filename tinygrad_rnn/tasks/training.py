@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import numpy as np
+
 from ..engine.record import no_grad
 from ..nn import Module
 from ..optim import Optimizer, clip_grad_norm
@@ -128,7 +130,10 @@ def train(
     task.model.train()
     try:
         if not _enough(log, plan):
-            with Progress("training", plan.updates - done, task.unit, stream) as progress:
+            with (
+                Progress("training", plan.updates - done, task.unit, stream) as progress,
+                np.errstate(over="ignore", invalid="ignore"),  # what it ends in is looked at
+            ):
                 _updates(task, plan, path, log, began, progress)
     except KeyboardInterrupt:
         at = log[-1].updates if log else 0

@@ -130,7 +130,7 @@ _PREFIXES = "anti|co|e|ex|mid|multi|non|post|pre|re|semi|sub|un"
 _TOKEN = re.compile(
     rf"""
       (?:https?://|www\.)\S*[\w/]                           # an address
-    | [\w.+-]+@\w[\w-]*(?:\.\w[\w-]*)+
+    | [\w.+-]{{1,64}}@\w[\w-]*(?:\.\w[\w-]*)+  # as much as RFC 5321 allows
     | (?:[^\W\d_]\.){{2,}}                                  # U.S., e.g.
     | (?:mr|mrs|ms|dr|prof|st|jr|sr|vs|etc|inc|co|ltd)\.(?!\w)
     | ['’](?:s|m|d|re|ve|ll)(?![\w'’-])                     # a clitic that stands alone
@@ -161,8 +161,9 @@ def tokenize(sentence: str) -> list[str]:
 
 
 def _parts(token: str) -> list[str]:
-    if fused := _FUSED.fullmatch(token):
-        return [part for part in fused.groups() if part]
-    if clitic := _CLITIC.fullmatch(token):
-        return [*_parts(clitic[1]), clitic[2]]
-    return [token]
+    ends = []  # the last one first
+    while not (fused := _FUSED.fullmatch(token)) and (clitic := _CLITIC.fullmatch(token)):
+        token, end = clitic.groups()
+        ends.append(end)
+    starts = [part for part in fused.groups() if part] if fused else [token]
+    return starts + ends[::-1]
