@@ -23,8 +23,8 @@ def add(commands: Any) -> None:
     parser = of_a_network(commands, "derive", summary, DESCRIPTION)
     # fmt: off
     parser.add_argument("--steps", type=whole(1, 10**4), default=12, metavar="T",
-                        help="how many time steps are recorded; below 4 there is no loop to be "
-                        "found in them (default: 12)")
+                        help="how many time steps the network makes; from 9 on, the program is for "
+                        "any number of them, and below 4 it has no loop (default: 12)")
     # fmt: on
     parser.set_defaults(command=run)
 
