@@ -310,7 +310,7 @@ def test_words_are_learned_measured_and_written(ran: dict[str, Ran]) -> None:
         "uniform", "unigram", "bigram", "trigram", "5-gram", "this network",
     ]  # fmt: skip
     for loss, perplexity in rows.values():
-        assert perplexity == pytest.approx(np.exp(loss), rel=2e-3)
+        assert perplexity == pytest.approx(np.exp(loss), rel=6e-4, abs=0.06)  # one decimal
     assert rows["this network"][0] < rows["uniform"][0]
     (ratio,) = demo.numbers(r"perplexity\s+is\s+([\d.]+)\s+times")
     ours, strongest = rows["this network"][0], rows["5-gram, Kneser-Ney"][0]
