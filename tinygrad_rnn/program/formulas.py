@@ -141,9 +141,12 @@ class Formulas:
         number = uniform(c[0].source)
         parts = 1 / number if number else 0
         if parts and abs(parts - round(parts)) < 1e-6:
+            sizes = [size_text(n) for n in value.shape[:-1]]
             rows = math.prod(value.shape[:-1])
             if rows > 1 and round(parts) == self.T * rows:
-                return f"({text}) / (T {' '.join(map(size_text, value.shape[:-1]))})"
+                return f"({text}) / ({' '.join(['T', *sizes])})"
+            if len(sizes) > 1 and round(parts) == rows:
+                return f"({text}) / ({' '.join(sizes)})"
             return f"({text}) / {size_text(round(parts))}" if number != 1 else text
         return f"({text}) · {self._read(c[0], shift, deep)[0]}"
 
@@ -152,6 +155,8 @@ class Formulas:
             return self._step(read.offset or 0)
         if read.sign == -1:
             return "{T+1-t}"
+        if abs(shift) == self.T:
+            return f"{{t{'+' if shift > 0 else '-'}T}}"
         return "t" if not shift else f"{{t{shift:+}}}"
 
     def _step(self, t: int) -> str:
