@@ -14,6 +14,11 @@ import numpy as np
 SHADES = "█▓▒░·"  # within a factor 10 of the largest, within 100, …, and whatever is smaller still
 
 
+def say(words: str) -> None:
+    """Print words at once, also where the output is a file or a pipe."""
+    print(words, flush=True)
+
+
 def sentence(words: str) -> str:
     """A sentence for a terminal, in lines."""
     return textwrap.fill(words, 78, subsequent_indent="  ", break_on_hyphens=False)

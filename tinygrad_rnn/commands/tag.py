@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..saving import LoadError
-from ..tables import columns, sentence
+from ..tables import columns, say, sentence
 from ..tasks import tagger_plots as plots
 from ..tasks.scores import MostFrequentTag, Scores, accuracy_table, confusion_table, score
 from ..tasks.tagger import CELLS, Tagging, load_tagger, tag
@@ -126,7 +126,7 @@ def _train(
     task = Tagging(sentences, held_out, cell, hidden, not one_direction, words_only, seed)
     epochs = max(EPOCHS, -(-UPDATES // task.per_round)) if epochs is None else epochs
     tags = len(task.lexicon.tags.tokens)
-    _say(
+    say(
         sentence(
             f"Training: {_about(sentences)}, {tags} tags; held out: {_about(held_out)}{where}."
         )
@@ -134,7 +134,7 @@ def _train(
     directions = "one direction" if one_direction else "both directions"
     looks = "words" if words_only else "words, last letters and shapes"
     count = sum(parameter.size for parameter in task.model.parameters())
-    _say(
+    say(
         sentence(
             f"Tagger: {cell.upper()}, {hidden} units, {directions}; {looks}; {count:,} parameters."
         )
@@ -144,26 +144,26 @@ def _train(
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"{interrupt} (the same command with --resume)") from None
     kept, seconds = best(log).updates // task.per_round, log[-1].seconds
-    _say(f"Trained: {epochs} epochs in {seconds:,.0f} s; the model is that of epoch {kept}.")
+    say(f"Trained: {epochs} epochs in {seconds:,.0f} s; the model is that of epoch {kept}.")
 
     lexicon = task.lexicon
     words = [sentence.words for sentence in tested]
     yardstick = MostFrequentTag(sentences)
     found = score(tested, tag(task.model.eval(), lexicon, words), lexicon.knows)
     counted = score(tested, [yardstick.tag(sentence) for sentence in words], lexicon.knows)
-    _say(f"\nMeasured on {_about(tested)}{f' of {test}' if test else ', those held out'}:")
+    say(f"\nMeasured on {_about(tested)}{f' of {test}' if test else ', those held out'}:")
     if test is None:
-        _say("(They chose the epoch, too, which makes this look better; --test takes others.)")
-    _say("")
-    _say(columns(accuracy_table({"most frequent tag": counted, "tagger": found})))
+        say("(They chose the epoch, too, which makes this look better; --test takes others.)")
+    say("")
+    say(columns(accuracy_table({"most frequent tag": counted, "tagger": found})))
     if found.right < found.words:
-        _say("\nThe most frequent confusions:\n")
-        _say(columns(confusion_table(found)))
+        say("\nThe most frequent confusions:\n")
+        say(columns(confusion_table(found)))
     _say_unseen(tested, lexicon.tags.tokens)
     files = [out, checkpoint_path(out), log_path(out)]
     files += _plot(found, log, task.per_round, out)
-    _say(f"\nWritten: {', '.join(map(str, files))}")
-    _say(f"Next:    tinygrad-rnn tag --model {shlex.quote(str(out))} 'A sentence to tag.'")
+    say(f"\nWritten: {', '.join(map(str, files))}")
+    say(f"Next:    tinygrad-rnn tag --model {shlex.quote(str(out))} 'A sentence to tag.'")
 
 
 def _divided(
@@ -196,7 +196,7 @@ def _say_unseen(sentences: Iterable[TaggedSentence], known: Sequence[str]) -> No
     tags = Counter(name for sentence in sentences for name in sentence.tags if name not in known)
     if tags:
         listed = ", ".join(f"{name} ({count:,})" for name, count in sorted(tags.items()))
-        _say(f"\nTraining never has these tags, so that their words count as wrong: {listed}")
+        say(f"\nTraining never has these tags, so that their words count as wrong: {listed}")
 
 
 def _plot(found: Scores, log: list[Row], per_round: int, out: Path) -> list[Path]:
@@ -212,14 +212,10 @@ def _plot(found: Scores, log: list[Row], per_round: int, out: Path) -> list[Path
             figure().savefig(path)
             paths.append(path)
     except ImportError:
-        _say("\nThere are no pictures: matplotlib is not installed (pip install matplotlib).")
+        say("\nThere are no pictures: matplotlib is not installed (pip install matplotlib).")
     except OSError as error:
-        _say(f"\nThere are no more pictures: {path} can't be written ({error.strerror}).")
+        say(f"\nThere are no more pictures: {path} can't be written ({error.strerror}).")
     return paths
-
-
-def _say(words: str) -> None:
-    print(words, flush=True)
 
 
 # ------------------------------------------------------------------------------------------ to tag
@@ -232,7 +228,7 @@ def _tag(model: Path, sentences: list[str]) -> None:
     for group in [sentences] if sentences else _groups_of_lines():
         words = [tuple(tokenize(line)) for line in group]
         for some, tags in zip(words, tag(tagger, lexicon, words), strict=True):
-            _say(_shown(TaggedSentence(some, tags)))
+            say(_shown(TaggedSentence(some, tags)))
 
 
 def _groups_of_lines() -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..optim import cosine
 from ..saving import LoadError
-from ..tables import columns, sentence
+from ..tables import columns, say, sentence
 from ..tasks.language_model import (
     CELLS,
     OPTIMIZERS,
@@ -202,9 +202,9 @@ def _train(
     in_a_round = chunks(N, settings.streams, settings.steps)
     updates = updates or min(UPDATES, ROUNDS * in_a_round)
 
-    _say(sentence(f"Text: {corpus.name}, {_about_text(corpus, unit)}."))
-    _say(sentence(f"Model: {_about_model(model, settings.sizes)}."))
-    _say(sentence(
+    say(sentence(f"Text: {corpus.name}, {_about_text(corpus, unit)}."))
+    say(sentence(f"Model: {_about_model(model, settings.sizes)}."))
+    say(sentence(
         f"Training: {updates:,} updates of {settings.streams} × {settings.steps} {unit}, which is "
         f"{updates / in_a_round:.1f} times through the text."
     ))  # fmt: skip
@@ -220,32 +220,28 @@ def _train(
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"{interrupt} (the same command with --resume)") from None
     if log[-1].updates < updates:
-        _say(f"It ended after {log[-1].updates:,} updates: the held-out loss got no better.")
+        say(f"It ended after {log[-1].updates:,} updates: the held-out loss got no better.")
     kept = best(log)
-    _say(f"Kept: the model of update {kept.updates:,}.")
+    say(f"Kept: the model of update {kept.updates:,}.")
 
     others = yardsticks(corpus.train, corpus.held_out, K)
-    _say(f"\nThe loss on the {len(corpus.held_out):,} {unit} held out:\n")
-    _say(columns(loss_table([*others, ("this model", kept.held_out_loss)], unit)))
-    _say("\nWhat it writes (temperature 0.8):\n")
+    say(f"\nThe loss on the {len(corpus.held_out):,} {unit} held out:\n")
+    say(columns(loss_table([*others, ("this model", kept.held_out_loss)], unit)))
+    say("\nWhat it writes (temperature 0.8):\n")
     length = SAMPLE // 5 if settings.words else SAMPLE
     model.eval()
     pieces = write(model, corpus.vocabulary, unit, "\n", np.random.default_rng(0), 0.8)
-    _say(_indented(printable("".join(islice(pieces, length)))))
+    say(_indented(printable("".join(islice(pieces, length)))))
 
     remedy = _plot(log, unit, others, out)
     if remedy:
-        _say(f"\n{remedy}")
+        say(f"\n{remedy}")
     picture = [] if remedy else [out.with_suffix(".png")]
     files = [out, checkpoint_path(out), log_path(out), *picture]
-    _say(f"\nWritten: {', '.join(map(str, files))}")
+    say(f"\nWritten: {', '.join(map(str, files))}")
     name = shlex.quote(str(out))
-    _say(f"Next:    tinygrad-rnn generate {name} --prefix 'some words to begin with'")
+    say(f"Next:    tinygrad-rnn generate {name} --prefix 'some words to begin with'")
     return 0
-
-
-def _say(words: str) -> None:
-    print(words, flush=True)
 
 
 def _names(paths: list[str]) -> str:

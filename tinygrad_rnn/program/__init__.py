@@ -23,14 +23,13 @@ import numpy.typing as npt
 from ..engine.record import recorder
 from ..engine.tensor import Tensor, from_array
 from .derive import Derived, derive
-from .lengths import FEWEST, AnyLength, of_any_length, sequences
+from .lengths import AnyLength, of_any_length, sequences
 from .report import report
 from .trace import Gradient, Place, Unsupported, fill, flatten, key_of, one_at_a_time, trace
 
 __all__ = ["Program", "compile"]
 
 MOST = 256  # kinds of arguments that are remembered
-ATTEMPTS = 2  # a number in the function may be that of the steps by chance, in one of them
 
 
 def compile(f: Callable[..., Any]) -> Program:
@@ -71,7 +70,7 @@ class Program:
         functools.update_wrapper(self, f, updated=())
         self._f = f
         self._derived: dict[Any, Derived] = {}
-        self._any_length: dict[Any, list[AnyLength]] = {}
+        self._any_length: dict[Any, AnyLength] = {}
         self._last: Derived | None = None
         self._lock = threading.Lock()
 
@@ -150,20 +149,16 @@ class Program:
         """The program that serves all numbers of steps, if there is one and it serves this."""
         for T, places in sequences(given):
             kind = _without_length(key, given, places)
-            known = self._any_length.setdefault(kind, [])
-            if known and not known[0].derived.outside.unchanged():
-                known.clear()
-            for attempt in range(ATTEMPTS):
-                if attempt == len(known):
-                    least = known[-1].steps + 1 if known else FEWEST
-                    found = of_any_length(T, least, places, self._f, args, kwargs, given, name)
-                    if found is None:
-                        break
-                    known.append(found)
-                try:
-                    return known[attempt].at(T, self._f, args, kwargs, given)
-                except Unsupported:
+            known = self._any_length.get(kind)
+            if known is None or not known.derived.outside.unchanged():
+                known = of_any_length(T, places, self._f, args, kwargs, given, name)
+                if known is None:
                     continue
+                self._any_length[kind] = known
+            try:
+                return known.at(T, self._f, args, kwargs, given)
+            except Unsupported:
+                continue
         return None
 
     @property

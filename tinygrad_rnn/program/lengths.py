@@ -31,12 +31,10 @@ MOST_STATES = 2  # of as many rows as there are steps: h and c
 class AnyLength:
     """A program for all numbers of steps T.
 
-    steps: of the recording. The function makes `at_none + T · in_each` nodes in T steps, where it
-    does the same in each.
+    The function makes `at_none + T · in_each` nodes in T steps, where it does the same in each.
     """
 
     derived: Derived
-    steps: int
     at_none: int
     in_each: int
 
@@ -80,7 +78,6 @@ def sequences(given: Sequence[Any]) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 def of_any_length(
     T: int,
-    least: int,
     places: Sequence[int],
     f: Callable[..., Any],
     args: Any,
@@ -90,17 +87,16 @@ def of_any_length(
 ) -> AnyLength | None:
     """Derive a program from a recording of the first few steps; None if it does not serve all T.
 
-    T: how many steps f is called with. None as well if the recording would not be two steps
-        shorter.
-    least: how many steps to record, or the next number that is no size of another axis: letters
-        stand for sizes, and one size with two meanings could not be told apart.
+    T: how many steps f is called with. It is None as well if that is not more than are recorded:
+        `FEWEST` and one more, or the next numbers that are no size of another axis. Letters stand
+        for sizes, and one size with two meanings could not be told apart.
     places: which of the given arguments are the sequences.
     """
-    if least > T - 2:
+    if T < FEWEST + 2:
         return None
     outside = Captured(f, args, kwargs)
     sizes = {size for x in [*given, *outside.tensors.values()] for size in x.shape}
-    free = [n for n in range(least, T) if n not in sizes]
+    free = [n for n in range(FEWEST, T) if n not in sizes]
     if len(free) < 2:
         return None
     n, more = free[:2]
@@ -118,7 +114,7 @@ def of_any_length(
     except Exception:  # on fewer steps than it is called with, f may do anything
         return None
     in_each = (in_more - in_n) // (more - n)
-    return AnyLength(derived, n, in_n - n * in_each, in_each)
+    return AnyLength(derived, in_n - n * in_each, in_each)
 
 
 def _at_two_lengths(few: Trace, more: Trace, name: str) -> Derived | None:

@@ -26,7 +26,7 @@ import numpy as np
 from .. import text
 from ..draw import GraphvizNotFound, Picture
 from ..progress import Progress
-from ..tables import columns, sentence
+from ..tables import columns, say, sentence
 from . import plots, report
 from .network import (
     STEPS,
@@ -100,36 +100,36 @@ def run(options: Options) -> int:
         network = Network.at_random(
             len(corpus.vocabulary), options.hidden, np.random.default_rng(options.seed)
         )
-        _say(sentence(f"Text: {report.about_text(corpus)}."))
-        _say(sentence(f"Network: {report.about_network(network)}."))
-        _say(f"\n{textwrap.indent(report.EQUATIONS, '    ')}\n")
+        say(sentence(f"Text: {report.about_text(corpus)}."))
+        say(sentence(f"Network: {report.about_network(network)}."))
+        say(f"\n{textwrap.indent(report.EQUATIONS, '    ')}\n")
         updates = options.updates or enough_updates(corpus, DEFAULT_UPDATES)
         losses, interrupted = _train(network, corpus, updates)
         loss = float(np.mean(losses[-100:]))
         trained = report.about_training(len(losses), updates, loss)
-        _say(sentence(f"Training: {trained}."))
+        say(sentence(f"Training: {trained}."))
 
         table = [*yardsticks(corpus), ("network", None, held_out_loss(network, corpus))]
-        _say("\nThe loss on the held-out text:\n")
-        _say(columns(report.loss_table(table)))
+        say("\nThe loss on the held-out text:\n")
+        say(columns(report.loss_table(table)))
 
         prefix = _first_line(corpus) if options.prefix is None else options.prefix
         sample = write_on(
             network, corpus.vocabulary, prefix, SAMPLE, options.temperature, options.seed
         )
-        _say(f"\nWhat it writes, given the first {len(prefix)} characters:\n")
-        _say(report.quoted(sample))
+        say(f"\nWhat it writes, given the first {len(prefix)} characters:\n")
+        say(report.quoted(sample))
 
         four = four_steps(network, corpus)
-        _say("\nFour of its steps, by backward() and by hand:\n")
-        _say(columns(report.gradient_table(four)))
-        _say(f"\n{report.verdict(four)}")
+        say("\nFour of its steps, by backward() and by hand:\n")
+        say(columns(report.gradient_table(four)))
+        say(f"\n{report.verdict(four)}")
 
         each = each_step(network, corpus)
-        _say("\nWhat each step contributed: the terms of dL/dW, by loss t and use k of W:\n")
-        _say(textwrap.indent(report.terms_as_text(each, "W"), "  "))
-        _say("\n" + sentence(report.about_reach(each)))
-        _say(sentence(report.about_decay(each)))
+        say("\nWhat each step contributed: the terms of dL/dW, by loss t and use k of W:\n")
+        say(textwrap.indent(report.terms_as_text(each, "W"), "  "))
+        say("\n" + sentence(report.about_reach(each)))
+        say(sentence(report.about_decay(each)))
 
         found = report.Findings(
             corpus, network, options.seed, len(losses), updates, loss,
@@ -139,17 +139,13 @@ def run(options: Options) -> int:
             missing = _save(found, options, folder)
             files = [name for name in FILES if (folder / name).exists() and name != REPORT]
     for remedy in missing:
-        _say("\n" + sentence(remedy))
+        say("\n" + sentence(remedy))
     beside = textwrap.fill(", ".join(files), 80, initial_indent="  ", subsequent_indent="  ")
-    _say(f"\nWritten: {options.out / REPORT}, and beside it\n{beside}")
+    say(f"\nWritten: {options.out / REPORT}, and beside it\n{beside}")
     if not four.agree():
         print(f"tinygrad-rnn: backward() and by hand: {report.verdict(four)}", file=sys.stderr)
         return 1
     return INTERRUPTED if interrupted else 0
-
-
-def _say(words: str) -> None:
-    print(words, flush=True)
 
 
 def _corpus(path: str | None) -> text.Corpus:
