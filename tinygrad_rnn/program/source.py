@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .access import SHORTEST, Where
-from .equations import Read, Roots, Value, readers
+from .equations import Roots, Value, readers
 from .formulas import Formulas
 from .loops import Loops, comment
 from .names import at_step
@@ -41,7 +41,7 @@ class Writer(Loops):
     def source(self) -> str:
         """The text of the module: the function, and what helps it."""
         self._write_units()
-        results = [self._result(root) for root in self.roots]
+        results = self._results()
         self.body += ["", f"return {', '.join(results)}{',' if len(results) == 1 else ''}"]
         arguments = [self.names[value] for value in self.inputs]
         head = f"def {self.name}({', '.join([*arguments, 'empty=np.empty'])}):"
@@ -59,7 +59,7 @@ class Writer(Loops):
 
     def _docstring(self) -> list[str]:
         shapes = [f"{self.names[v]}: {self._plain(shape_text(v.shape))}" for v in self.inputs]
-        results = [self._result(root) for root in self.roots]
+        results = [re.sub(r"[.]copy..$", "", text) for text in self._results()]
         steps = f" of {self.T} steps" if self.T else ""
         given = ", for any number of steps" if self.any_length else ""
         return [
@@ -67,7 +67,7 @@ class Writer(Loops):
             "",
             *_filled(shapes),
             "",
-            *_filled([f"Returns {', '.join(re.sub(r'[.]copy..$', '', r) for r in results)}."]),
+            *_filled([f"Returns {', '.join(results)}."]),
             '"""',
         ]
 
@@ -119,11 +119,14 @@ class Writer(Loops):
         formula = f"{at_step(name) if stepped else name} = {self.formulas.right(value)} + …"
         self.body += ["", *comment(formula, "all steps at once" if stepped else ""), *lines]
 
-    def _result(self, root: Read) -> str:
-        text = self._operand(root, None).text
-        value = root.source
-        own = value.steps is None and not self.memory.inline(value)
-        return text if own else f"np.array({text})" if value.leaf else f"{text}.copy()"
+    def _results(self) -> list[str]:
+        """What is returned: an array of its own for each result, also where two are equal."""
+        texts: list[str] = []
+        for root in self.roots:
+            text, value = self._operand(root, None).text, root.source
+            own = value.steps is None and not self.memory.inline(value) and text not in texts
+            texts.append(text if own else f"np.array({text})" if value.leaf else f"{text}.copy()")
+        return texts
 
     def _sizes(self, text: str) -> tuple[list[str], str]:
         """The lines that give the letters their numbers, and the text with letters for them."""
