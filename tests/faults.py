@@ -42,7 +42,7 @@ PATHS, TRUNCATION = "bptt/paths.py", "bptt/truncation.py"
 CONTRIBUTIONS = "bptt/contributions.py"
 TRAINING, LANGUAGE_MODEL = "tasks/training.py", "tasks/language_model.py"
 GENERATE, NGRAMS = "text/generate.py", "text/ngrams.py"
-TAGGER = "tasks/tagger.py"
+TAGGER, KEPT = "tasks/tagger.py", "program/kept.py"
 
 # fmt: off
 FAULTS = [
@@ -269,8 +269,28 @@ FAULTS = [
           "lengths"),
     Fault("a recording that draws what a call was to draw", "engine/drawn.py",
           "copy.deepcopy(rng)", "rng", "lengths"),
-    Fault("buffers that are too small for a longer sequence", "program/derive.py",
+    Fault("buffers that are too small for a longer sequence", "program/execute.py",
           "if array.shape != shape:", "if array.size > math.prod(shape):", "lengths"),
+    Fault("a program that stays prepared for another length", "program/execute.py",
+          "self._kinds is not kinds", "False", "kept"),
+    Fault("an out that NumPy may take for a third array", "program/execute.py",
+          " and function not in NAMED", "", "kept"),
+    Fault("an argument that is kept for the next call", KEPT,
+          "fixed = kind in (SIZE, SHAPE, FIXED)", "fixed = kind is not None", "kept"),
+    Fault("a name that is kept though it has two values", KEPT,
+          "if self._times[name] == 1:", "if True:", "kept"),
+    Fault("ones that are kept though they are written to", KEPT,
+          "FIXED) and name not in self._changed", "FIXED)", "kept"),
+    Fault("a row that is kept though its name gets another value", KEPT,
+          "if name not in rebound}", "if name}", "kept"),
+    Fault("a part that is looked for though it is not there", KEPT,
+          "if self._sure or _never_fails(node) else", "if True else", "kept"),
+    Fault("a new shape that is a copy, kept as a view", KEPT,
+          "kind.whole and all(x in", "all(x in", "kept"),
+    Fault("a row that is a number, kept as a view", KEPT,
+          "kind.axes is not None and kind.axes > 1", "kind.axes", "kept"),
+    Fault("two gradients in one array", "program/source.py",
+          " and text not in texts", "", "program"),
     Fault("lengths that are those of the recording", "nn/cells.py",
           "[:, None] < lengths", "[:, None] < as_array(lengths)", "lengths"),
     # ----------------------------------------------------------------------------------- tagging

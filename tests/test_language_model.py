@@ -166,7 +166,7 @@ def test_resumed_training_is_bit_equal(tmp_path: Path, cell: str, dropout: float
     with pytest.raises(KeyboardInterrupt, match="of update 40 of 50"):
         train(task, plan, tmp_path / "b.npz")
     train(reading(cell, dropout=dropout), plan, tmp_path / "b.npz", resume=True)
-    assert task._step._last.run is not None, "a program"
+    assert task._step._last.prepare is not None, "a program"
     assert weights(tmp_path / "a.npz") == weights(tmp_path / "b.npz")
     a, b = (tg.load(tmp_path / f"{name}.checkpoint.npz") for name in "ab")
     assert a.extra["carried"] == b.extra["carried"]

@@ -48,7 +48,7 @@ def test_one_program_serves_all_lengths(name: str) -> None:
         same(program, f, args, parameters)
         if first.any_length:
             assert program._last is not None
-            assert program._last.run is first.run
+            assert program._last.prepare is first.prepare
 
 
 W = tg.Parameter(np.array([[0.5, -0.3], [0.4, 0.6]]), name="W")
@@ -429,7 +429,7 @@ def test_random_numbers_of_a_function_that_runs_as_it_is() -> None:
         np.testing.assert_array_equal(found.data, 2 * x * mask)
         assert not found.requires_grad, "a program's results have no history"
     assert program._last is not None
-    assert program._last.run is None
+    assert program._last.prepare is None
 
 
 def test_a_program_inside_a_compiled_function_draws_once() -> None:

@@ -37,10 +37,10 @@ def instrument(program: Program, args: Any) -> tuple[Instrument, list[Any]]:
     """The program in parts, and all its arguments."""
     derived = program._last
     assert derived is not None
-    assert derived.run is not None, derived.why
+    assert derived.prepare is not None, derived.why
     given = [x.numpy() if isinstance(x, tg.Tensor) else x for x in args]
     given += [x.numpy() for x in derived.captured] + derived.constants
-    return Instrument(program.source, derived.run.__name__), given
+    return Instrument(program.source, derived.prepare.__name__), given
 
 
 def of(parts: list[Part], beginning: str) -> Part:

@@ -271,7 +271,7 @@ def apart(f: Any, args: Any, parameters: Any) -> tuple[float, float]:
     found = called(program, *args)
     derived = program._last
     assert derived is not None
-    assert derived.run is not None, derived.why
+    assert derived.prepare is not None, derived.why
     space: dict[str, Any] = {}
     exec(program.source, space)
     arrays = [*args, *(p.numpy() for p in derived.captured), *derived.constants]

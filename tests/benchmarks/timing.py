@@ -19,6 +19,7 @@ Step = Callable[[], tuple[float, list[Any]]]
 """A loss and its gradients."""
 
 OURS = "tinygrad_rnn"
+TURN = 2e-3  # seconds, at least
 THREADS = "BENCHMARK_THREADS"
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # for JAX
 MODULES = {
@@ -111,14 +112,20 @@ def agree(steps: dict[str, Step], rtol: float, atol: float) -> None:
 
 
 def medians(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Seconds a step, with the peers taking turns."""
+    """Seconds a step, with the peers taking turns.
+
+    A turn is as many steps as take 2 ms, and at least one: a training run, too, makes one after
+    another, and a single short one is timed with what the peer before left in the caches.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
             step()  # undoes what the peer before left in the caches and in the thread pools
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
+            count, start = 0, time.perf_counter()
+            while (passed := time.perf_counter() - start) < TURN:
+                step()
+                count += 1
+            seconds[name].append(passed / count)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 

@@ -317,6 +317,19 @@ def stamp(node: Node, depth: int) -> None:
     counts[line] = ordinal + 1
 
 
+def stamp_all(nodes: Iterable[Node], depth: int) -> None:
+    """Stamp several nodes, none of which was made while differentiating, as one call's."""
+    label, site = recorder.label, site_of(sys._getframe(depth))
+    counts = label.counts
+    for node in nodes:
+        node.number = node.ordinal = next(_numbers)
+        node.label = label
+        node.site = site
+        if label.step is not None:
+            node.ordinal = counts.get(site.line, 0)
+            counts[site.line] = node.ordinal + 1
+
+
 def cut_from(node: Node) -> Node | None:
     """What a node is a detached copy of, if that is still there."""
     cut = getattr(node, "cut", None)

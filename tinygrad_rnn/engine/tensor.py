@@ -38,6 +38,7 @@ from .record import (
     recorder,
     retained,
     stamp,
+    stamp_all,
 )
 from .rules import ARRAY, astype, getitem
 from .sweep import adjoints
@@ -100,6 +101,20 @@ def apply(primitive: Primitive, inputs: tuple[Any, ...], attributes: dict[str, A
 
 def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3) -> Tensor:
     """A tensor around an array, not copied, with no history and no gradient wanted."""
+    out = _around(array)
+    out._name = name
+    stamp(out, depth)
+    return out
+
+
+def from_arrays(arrays: Iterable[Any]) -> list[Tensor]:
+    """Such a tensor around each of the arrays, which may be NumPy's numbers as well."""
+    out = [_around(x if type(x) is np.ndarray else np.asarray(x)) for x in arrays]
+    stamp_all(out, 3)
+    return out
+
+
+def _around(array: npt.NDArray[Any]) -> Tensor:
     out: Tensor = _new(Tensor)
     out.array = array if array.base is not None else array.view()  # as `own` says
     out.requires_grad = False
@@ -109,8 +124,7 @@ def from_array(array: npt.NDArray[Any], name: str | None = None, depth: int = 3)
     out.hooks = None
     out.lent = False
     out.grad = None
-    out._name = name
-    stamp(out, depth)
+    out._name = None
     return out
 
 

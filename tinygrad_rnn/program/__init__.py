@@ -18,10 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..engine.record import recorder
-from ..engine.tensor import Tensor, from_array
+from ..engine.tensor import Tensor, from_arrays
 from .derive import Derived, derive
 from .lengths import AnyLength, of_any_length, sequences
 from .report import report
@@ -77,51 +76,49 @@ class Program:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if recorder.draws is not None or recorder.tracing:  # part of what another one records
             return self._f(*args, **kwargs)
-        given: list[Any] = []
+        given: list[Any] = [*args]
         key: list[Any] = [recorder.enabled]
-        if kwargs or not _all_arrays(args, key):
-            key = [recorder.enabled]
-            args, kwargs = flatten(args, given), flatten(kwargs, given)
-            for x in given:
-                _add_to_key(x, key)
-            key += [key_of(args), key_of(kwargs)]
-        else:
-            given = list(args)
+        arrays = None if kwargs else _arrays_of(given, key)
+        if arrays is not None:
             args = self._places(len(args))
+        else:
+            given, key = [], [recorder.enabled]
+            args, kwargs = flatten(args, given), flatten(kwargs, given)
+            arrays = _arrays_of(given, key) or []
+            key += [key_of(args), key_of(kwargs)]
         of_call = tuple(key)
         derived = self._derived.get(of_call)
-        for x in given:
-            if isinstance(x, Tensor) and x.primitive and x.requires_grad:  # part of a larger graph
-                return self._f(*fill(args, given), **fill(kwargs, given))
         if derived is None or not derived.outside.unchanged():
+            if any(map(_is_computed, given)):  # part of a larger graph
+                return self._f(*fill(args, given), **fill(kwargs, given))
             with one_at_a_time:
                 derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
-        if derived.run is None:
+        if derived.prepare is None:
             return _without_history(self._f(*fill(args, given), **fill(kwargs, given)))
-        arrays = [x if type(x) is np.ndarray else _array(x) for x in given]
         arrays += [sample(rng) for rng, sample in derived.drawn]
         if not derived.kinds:
             derived.kinds = [(x.shape, x.dtype) for x in arrays]
         arrays += [x.array for x in derived.captured]
+        arrays += derived.constants
         with self._lock:  # the buffers serve one call at a time
-            results = derived.run(*arrays, *derived.constants, empty=derived.buffers.start())
-        results = [r if type(r) is np.ndarray else np.asarray(r) for r in results]
+            results = derived.buffers.run(derived.prepare, arrays, derived.kinds)
+        tensors = from_arrays(results)
         if derived.gradients:
             with one_at_a_time:
-                self._leave(derived.gradients, given, results)
-        return fill(derived.result, [from_array(r) for r in results[: derived.returned]])
+                self._leave(derived.gradients, given, tensors)
+        return fill(derived.result, tensors)
 
     @staticmethod
-    def _leave(gradients: list[Gradient], given: list[Any], results: list[Any]) -> None:
+    def _leave(gradients: list[Gradient], given: list[Any], tensors: list[Tensor]) -> None:
         for gradient in gradients:
             at = gradient.argument
             leaf: Any = gradient.tensor if at is None else given[at]
             if gradient.output is None:
                 leaf.grad = None
-                continue
-            g = from_array(results[gradient.output])
-            leaf.grad = g if leaf.grad is None or not gradient.added else leaf.grad + g
+            else:
+                g = tensors[gradient.output]
+                leaf.grad = g if leaf.grad is None or not gradient.added else leaf.grad + g
 
     @staticmethod
     @functools.cache
@@ -183,28 +180,36 @@ class Program:
         return self._last
 
 
-def _all_arrays(args: tuple[Any, ...], key: list[Any]) -> bool:
-    """Whether the arguments are arrays and tensors only; adds what a recording depends on."""
-    for x in args:
-        if not isinstance(x, (np.ndarray, Tensor)):
-            return False
-        _add_to_key(x, key)
-    return True
+def _arrays_of(given: Sequence[Any], key: list[Any]) -> list[Any] | None:
+    """The arrays of arguments; None if one is neither an array nor a tensor.
+
+    What a recording depends on is added to the key.
+    """
+    arrays: list[Any] = []
+    for x in given:
+        if isinstance(x, Tensor):
+            key.append("computed" if _is_computed(x) else x.requires_grad)
+            array = x.array
+        elif isinstance(x, np.ndarray):
+            array = np.asarray(x)
+        else:
+            return None
+        key.append(array.shape)
+        key.append(array.dtype)
+        arrays.append(array)
+    return arrays
 
 
-def _add_to_key(x: Any, key: list[Any]) -> None:
-    if isinstance(x, Tensor):
-        key.append(x.requires_grad)
-        x = x.array
-    key.append(x.shape)
-    key.append(x.dtype)
+def _is_computed(x: Any) -> bool:
+    """Whether x is a tensor that was computed from something that requires a gradient."""
+    return isinstance(x, Tensor) and x.primitive is not None and x.requires_grad
 
 
 def _without_length(key: Any, given: list[Any], places: Sequence[int]) -> Any:
     """A key that is the same for all numbers of steps of the arguments at these places."""
     free: list[Any] = [key[0]]
     for i, x in enumerate(given):
-        _add_to_key(x, free)
+        _arrays_of([x], free)
         if i in places:
             free[-2] = free[-2][1:]
     return places, *free, *key[len(free) :]
@@ -215,7 +220,3 @@ def _without_history(returned: Any) -> Any:
     leaves: list[Any] = []
     tree = flatten(returned, leaves)
     return fill(tree, [x.detach() if isinstance(x, Tensor) else x for x in leaves])
-
-
-def _array(x: Any) -> npt.NDArray[Any]:
-    return x.array if isinstance(x, Tensor) else np.asarray(x)

@@ -103,11 +103,14 @@ class Captured:
             return self._container(x)
         elif isinstance(x, type):
             return self._class(x)
-        elif not isinstance(x, (types.ModuleType, types.BuiltinFunctionType)):
+        elif not isinstance(x, (types.ModuleType, types.BuiltinFunctionType, np.ufunc)):
             return self._instance(x)
         return []
 
     def _function(self, f: types.FunctionType) -> list[Any]:
+        ours = f.__module__ is not None and f.__module__.startswith(_OURS)
+        if ours and "<locals>" not in f.__qualname__:  # which nobody can give anything
+            return []
         found: list[Any] = [f.__defaults__, f.__kwdefaults__, f.__dict__]
         for cell in f.__closure__ or ():
             try:
@@ -115,7 +118,7 @@ class Captured:
                 self._cells.append((cell, cell.cell_contents))
             except ValueError:
                 continue  # not yet filled
-        if f.__module__ and f.__module__.startswith(_OURS):  # whose globals stay what they are
+        if ours:  # whose globals stay what they are
             return found
         names = dict.fromkeys(_names(f.__code__))  # in the order of the code
         for name in [name for name in dict.fromkeys(_globals(f.__code__)) if name in f.__globals__]:

@@ -6,8 +6,6 @@ in NumPy's words, there is none, and the function itself runs. Never is there a 
 
 from __future__ import annotations
 
-import ast
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from ..engine.tensor import Tensor
 from ..fold import fold
 from .captured import Captured
 from .equations import Builder, Roots, Value, readers
+from .execute import Buffers, prepared
 from .names import lecture_names
 from .normal import normalise
 from .operations import at_once
@@ -31,47 +30,17 @@ from .source import Writer
 from .trace import Gradient, Trace, Unsupported
 
 
-class Buffers:
-    """The arrays of a program, kept between calls: given out in the order they are asked for."""
-
-    def __init__(self) -> None:
-        self._kept: list[Any] = []
-        self._next = 0
-
-    def start(self) -> Callable[..., Any]:
-        """Begin a call; what is returned takes the place of `np.empty` in it."""
-        self._next = 0
-        return self._empty
-
-    def _empty(self, shape: Any, dtype: Any) -> Any:
-        at = self._next
-        self._next = at + 1
-        if at == len(self._kept):
-            self._kept.append(np.empty(shape, dtype))
-        array = self._kept[at]
-        if array.shape != shape:  # the steps are more, or fewer, than in the call before
-            size, whole = math.prod(shape), array if array.base is None else array.base
-            whole = np.empty(size, dtype) if size > whole.size else whole.reshape(-1)
-            self._kept[at] = array = whole[:size].reshape(shape)
-        return array
-
-    @property
-    def size(self) -> int:
-        """Their bytes."""
-        return sum((a if a.base is None else a.base).nbytes for a in self._kept)
-
-
 @dataclass
 class Derived:
     """A program, and how a call becomes one of it.
 
-    run: the function; None if there is no program, and `why` says why.
+    prepare: makes it ready to run; None if there is no program, and `why` says why.
     any_length: whether its text is the same for sequences of any number of steps.
     numbers: those in its text, as they were in the recording.
     kinds: shape and dtype of the arguments, and of what is drawn at random.
     """
 
-    run: Callable[..., Any] | None
+    prepare: Callable[..., Any] | None
     source: str | None
     why: str
     drawn: list[tuple[np.random.Generator, Sample]]
@@ -93,6 +62,12 @@ class Derived:
         assert self.source is not None
         return re.sub(r" *#.*", "", self.source[self.source.rindex('"""\n') :])
 
+    def run(self, *given: Any) -> tuple[Any, ...]:
+        """What the program computes from arrays, with none that is kept for another run."""
+        assert self.prepare is not None
+        results: tuple[Any, ...] = self.prepare(*given)(*given)
+        return results
+
     @classmethod
     def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
         """No program."""
@@ -100,18 +75,26 @@ class Derived:
 
 
 def derive(
-    trace: Trace, name: str, any_length: bool = False, elsewhere: Sequence[Any] = ()
+    trace: Trace,
+    name: str,
+    any_length: bool = False,
+    elsewhere: Sequence[Any] = (),
+    only_text: bool = False,
 ) -> Derived:
     """The program of a trace: as a loop, or as a list of operations; `Unsupported` if neither.
 
     any_length: write it for sequences of any length, if that can be; it has to be checked.
     elsewhere: the numbers of the same program in a recording of another length.
+    only_text: it is not to run.
     """
     reasons = []
     for folded in (True, False):
         try:
             derived = _derived(trace, name, folded, any_length, elsewhere)
-            check(derived, trace)
+            if not only_text:
+                assert derived.source is not None
+                derived.prepare = prepared(derived.source, name)
+                check(derived, trace)
         except Exception as error:
             # A gap in the passes is no reason not to run: the next way is simpler.
             kind = (
@@ -148,40 +131,10 @@ def _derived(
     for value in readers(roots):  # equations go in circles, and hold arrays of the recording
         value.reads, value.adjoint, value.example = [], None, None
     return Derived(
-        executed(source, name), source, "", trace.drawn, trace.captured, constants, trace.gradients,
+        None, source, "", trace.drawn, trace.captured, constants, trace.gradients,
         trace.result, trace.returned, trace.outside, writer.any_length,
         writer.numbers, facts,
     )  # fmt: skip
-
-
-class _Quick(ast.NodeTransformer):
-    """The same calls, made in a quicker way: a row of an array takes no longer than what is saved.
-
-    To find tanh in np takes 30 ns, and np.dot(a, b) another 90 ns to find a.dot(b).
-    """
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "np.dot":
-            a, *others = node.args
-            node.func = ast.copy_location(ast.Attribute(a, "dot", ast.Load()), node.func)
-            node.args = others
-        return node
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        self.generic_visit(node)
-        if isinstance(node.value, ast.Name) and node.value.id == "np":
-            return ast.copy_location(ast.Name(f"np.{node.attr}", ast.Load()), node)
-        return node
-
-
-def executed(source: str, name: str) -> Callable[..., Any]:
-    """The function in a program's text."""
-    space = {f"np.{key}": getattr(np, key) for key in re.findall(r"(?<![\w.])np[.](\w+)", source)}
-    tree = _Quick().visit(ast.parse(source))
-    exec(compile(tree, f"<derived program of {name}>", "exec"), space)
-    function: Callable[..., Any] = space[name]
-    return function
 
 
 def check(derived: Derived, trace: Trace) -> None:
@@ -191,9 +144,7 @@ def check(derived: Derived, trace: Trace) -> None:
 
 def compare(derived: Derived, inputs: list[Any], outputs: list[Any]) -> None:
     """An `Unsupported` if a program does not compute outputs, up to rounding, from inputs."""
-    assert derived.run is not None
-    given = [*inputs, *(x.array for x in derived.captured), *derived.constants]
-    results = derived.run(*given)
+    results = derived.run(*inputs, *(x.array for x in derived.captured), *derived.constants)
     for found, wanted in zip(results, outputs, strict=True):
         found = np.asarray(found)
         if found.shape != wanted.shape or found.dtype != wanted.dtype:

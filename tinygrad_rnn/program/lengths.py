@@ -124,7 +124,7 @@ def _at_two_lengths(few: Trace, more: Trace, name: str) -> Derived | None:
     program: a limit of 7 is one of T, as long as no value reaches it.
     """
     derived = derive(few, name, any_length=True)
-    other = derive(more, name, any_length=True, elsewhere=derived.numbers)
+    other = derive(more, name, any_length=True, elsewhere=derived.numbers, only_text=True)
     if derived.code != other.code:
         derived = derive(few, name, any_length=True, elsewhere=other.numbers)
     for found in (derived, other):

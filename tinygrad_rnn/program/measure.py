@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .derive import Buffers
+from .execute import Buffers
 
 Array = npt.NDArray[Any]
 

@@ -17,9 +17,9 @@ TIME = {1e-6: "µs", 1e-3: "ms", 1: "s"}
 
 def report(derived: Derived, times: bool) -> str:
     """What a program consists of; with `times`, also how long its parts take."""
-    if derived.run is None or derived.source is None:
+    if derived.prepare is None or derived.source is None:
         return _sentence(f"No program was derived, and each call runs the function: {derived.why}")
-    program = Instrument(derived.source, derived.run.__name__)
+    program = Instrument(derived.source, derived.prepare.__name__)
     arrays = [*invented(derived.kinds), *(x.array for x in derived.captured), *derived.constants]
     count(program, arrays)
     whole = _together(program.parts)
