@@ -13,7 +13,6 @@ nothing in here knows of it.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,7 +70,6 @@ class Program:
         self._derived: dict[Any, Derived] = {}
         self._any_length: dict[Any, AnyLength] = {}
         self._last: Derived | None = None
-        self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if recorder.draws is not None or recorder.tracing:  # part of what another one records
@@ -97,13 +95,7 @@ class Program:
         if derived.prepare is None:
             return _without_history(self._f(*fill(args, given), **fill(kwargs, given)))
         arrays += [sample(rng) for rng, sample in derived.drawn]
-        if not derived.kinds:
-            derived.kinds = [(x.shape, x.dtype) for x in arrays]
-        arrays += [x.array for x in derived.captured]
-        arrays += derived.constants
-        with self._lock:  # the buffers serve one call at a time
-            results = derived.buffers.run(derived.prepare, arrays, derived.kinds)
-        tensors = from_arrays(results)
+        tensors = from_arrays(derived.run(*arrays))
         if derived.gradients:
             with one_at_a_time:
                 self._leave(derived.gradients, given, tensors)

@@ -7,7 +7,7 @@ in NumPy's words, there is none, and the function itself runs. Never is there a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,9 @@ class Derived:
     """A program, and how a call becomes one of it.
 
     prepare: makes it ready to run; None if there is no program, and `why` says why.
+    kinds: shape and dtype of the arguments, and of what is drawn at random.
     any_length: whether its text is the same for sequences of any number of steps.
     numbers: those in its text, as they were in the recording.
-    kinds: shape and dtype of the arguments, and of what is drawn at random.
     """
 
     prepare: Callable[..., Any] | None
@@ -50,11 +50,11 @@ class Derived:
     result: Any
     returned: int
     outside: Captured
+    kinds: list[tuple[tuple[int, ...], Any]]
     any_length: bool = False
     numbers: list[Any] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
     buffers: Buffers = field(default_factory=Buffers)
-    kinds: list[tuple[tuple[int, ...], Any]] = field(default_factory=list)
 
     @property
     def code(self) -> str:
@@ -62,16 +62,16 @@ class Derived:
         assert self.source is not None
         return re.sub(r" *#.*", "", self.source[self.source.rindex('"""\n') :])
 
-    def run(self, *given: Any) -> tuple[Any, ...]:
-        """What the program computes from arrays, with none that is kept for another run."""
+    def run(self, *arrays: Any) -> Any:
+        """What the program computes, now, from arguments of these kinds."""
         assert self.prepare is not None
-        results: tuple[Any, ...] = self.prepare(*given)(*given)
-        return results
+        given = [*arrays, *[x.array for x in self.captured], *self.constants]
+        return self.buffers.run(self.prepare, given, self.kinds)
 
     @classmethod
     def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
         """No program."""
-        return cls(None, None, why, [], [], [], [], None, 0, Captured(f))
+        return cls(None, None, why, [], [], [], [], None, 0, Captured(f), [])
 
 
 def derive(
@@ -132,9 +132,13 @@ def _derived(
         value.reads, value.adjoint, value.example = [], None, None
     return Derived(
         None, source, "", trace.drawn, trace.captured, constants, trace.gradients,
-        trace.result, trace.returned, trace.outside, writer.any_length,
-        writer.numbers, facts,
+        trace.result, trace.returned, trace.outside, kinds_of(x.array for x in trace.inputs),
+        writer.any_length, writer.numbers, facts,
     )  # fmt: skip
+
+
+def kinds_of(arrays: Iterable[Any]) -> list[tuple[tuple[int, ...], Any]]:
+    return [(x.shape, x.dtype) for x in arrays]
 
 
 def check(derived: Derived, trace: Trace) -> None:
@@ -144,8 +148,7 @@ def check(derived: Derived, trace: Trace) -> None:
 
 def compare(derived: Derived, inputs: list[Any], outputs: list[Any]) -> None:
     """An `Unsupported` if a program does not compute outputs, up to rounding, from inputs."""
-    results = derived.run(*inputs, *(x.array for x in derived.captured), *derived.constants)
-    for found, wanted in zip(results, outputs, strict=True):
+    for found, wanted in zip(derived.run(*inputs), outputs, strict=True):
         found = np.asarray(found)
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             raise Unsupported(f"{found.dtype} of shape {found.shape} instead of {wanted.dtype} "

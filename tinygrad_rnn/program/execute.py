@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -20,9 +21,13 @@ NAMED = (np.maximum, np.minimum)
 
 
 class Buffers:
-    """The arrays of a program, kept between calls: given out in the order they are asked for."""
+    """The arrays of a program, kept between calls: given out in the order they are asked for.
+
+    They serve one call at a time.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._kept: list[Any] = []
         self._next = 0
         self._run: Callable[..., Any] | None = None
@@ -35,9 +40,11 @@ class Buffers:
 
     def run(self, prepare: Callable[..., Any], given: list[Any], kinds: Any) -> Any:
         """The results of a program. kinds: an object of its own for each kind of arguments."""
-        if self._run is None or self._kinds is not kinds:
-            self._run, self._kinds = prepare(*given, empty=self.start()), kinds
-        return self._run(*given)
+        with self._lock:
+            if self._kinds is not kinds or self._run is None:
+                self._kinds, self._run = kinds, None
+                self._run = prepare(*given, empty=self.start())
+            return self._run(*given)
 
     def _empty(self, shape: Any, dtype: Any) -> Any:
         at = self._next

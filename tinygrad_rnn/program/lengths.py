@@ -20,7 +20,7 @@ import numpy as np
 
 from ..engine.tensor import Tensor
 from .captured import Captured
-from .derive import Derived, compare, derive
+from .derive import Derived, compare, derive, kinds_of
 from .trace import Run, Trace, Unsupported, argument_names, as_inputs, flatten, run, trace
 
 FEWEST = 7  # steps: the first two, the last two, and some between them
@@ -43,12 +43,13 @@ class AnyLength:
         found, inputs, nodes = _ordinary(f, args, kwargs, given, self.derived.outside)
         if nodes != self.at_none + T * self.in_each:
             raise Unsupported("not all steps are alike")
-        outputs = self._outputs(found)
+        arrays = [x.array for x in [*inputs, *found.draws.tensors]]
+        here = dataclasses.replace(self.derived, drawn=found.draws.taken, kinds=kinds_of(arrays))
         try:
-            compare(self.derived, [x.array for x in [*inputs, *found.draws.tensors]], outputs)
+            compare(here, arrays, self._outputs(found))
         except Exception as error:  # in a text that is for more steps, or for fewer
             raise Unsupported(str(error)) from None
-        return dataclasses.replace(self.derived, drawn=found.draws.taken, kinds=[])
+        return here
 
     def _outputs(self, found: Run) -> list[Any]:
         """What f returned, and the gradients that it left, as the program has them."""
