@@ -282,7 +282,8 @@ FAULTS = [
     Fault("ones that are kept though they are written to", KEPT,
           "FIXED) and name not in self._changed", "FIXED)", "kept"),
     Fault("a row that is kept though its name gets another value", KEPT,
-          "if name not in rebound}", "if name}", "kept"),
+          "is not None and name not in rebound and not counts", "is not None and not counts",
+          "kept"),
     Fault("a part that is looked for though it is not there", KEPT,
           "if self._sure or _never_fails(node) else", "if True else", "kept"),
     Fault("a new shape that is a copy, kept as a view", KEPT,
@@ -290,7 +291,7 @@ FAULTS = [
     Fault("a row that is a number, kept as a view", KEPT,
           "kind.axes is not None and kind.axes > 1", "kind.axes", "kept"),
     Fault("two gradients in one array", "program/source.py",
-          " and text not in texts", "", "program"),
+          " and text not in texts", "", "compile"),
     Fault("lengths that are those of the recording", "nn/cells.py",
           "[:, None] < lengths", "[:, None] < as_array(lengths)", "lengths"),
     # ----------------------------------------------------------------------------------- tagging

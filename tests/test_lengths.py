@@ -13,8 +13,8 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn.program import Program
 
+from .agreement import CLOSE, equal, forget, gradients, leaves, tensors
 from .networks import NETWORKS, Sizes
-from .test_program import CLOSE, equal, forget, gradients, leaves, tensors
 
 NOT_OF_ANY_LENGTH = {
     "list of states",  # it returns T arrays

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -112,14 +113,16 @@ def agree(steps: dict[str, Step], rtol: float, atol: float) -> None:
 
 
 def medians(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Seconds a step, with the peers taking turns.
+    """Seconds a step, with the peers taking turns, in another order in each round.
 
     A turn is as many steps as take 2 ms, and at least one: a training run, too, makes one after
     another, and a single short one is timed with what the peer before left in the caches.
     """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
+    order, shuffle = list(steps.items()), random.Random(0).shuffle
     for _ in range(rounds):
-        for name, step in steps.items():
+        shuffle(order)  # or one of them always follows the one whose threads wait busily
+        for name, step in order:
             step()  # undoes what the peer before left in the caches and in the thread pools
             count, start = 0, time.perf_counter()
             while (passed := time.perf_counter() - start) < TURN:

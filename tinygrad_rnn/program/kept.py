@@ -86,11 +86,11 @@ def kind_of(node: ast.expr | None, known: Kinds) -> Kind | None:
             if kind == SHAPE:
                 return SHAPE if isinstance(index, ast.Slice) else SIZE
             return _part_of(kind, index, known) if isinstance(kind, View) else None
-        case ast.Call(ast.Attribute(array, "reshape"), lengths):
+        case ast.Call(ast.Attribute(array, "reshape"), lengths, []):
             kind, kinds = kind_of(array, known), [kind_of(x, known) for x in lengths]
             if isinstance(kind, View) and kind.whole and all(x in (SIZE, SHAPE) for x in kinds):
                 return View(None if SHAPE in kinds else len(kinds), True)
-        case ast.Call(ast.Attribute(ast.Name("np"), "ones" | "arange"), parts):
+        case ast.Call(ast.Attribute(ast.Name("np"), "ones" | "arange"), parts, []):
             return FIXED if all(kind_of(x, known) in (SIZE, SHAPE, FIXED) for x in parts) else None
     return None
 
@@ -194,12 +194,12 @@ class _Division:
         """The loop over a list of rows that are kept, with the parts of them that it reads."""
         over = _over(loop)
         rebound = [name for x in loop.body for name in _assigned(x)[0]]
-        kinds = {name: _row_of(array, self._known) for name, array in over.items()}
-        rows = {
-            name: kind for name, kind in kinds.items()
-            if isinstance(kind, View) or (kind and name not in self._changed)
-        }  # fmt: skip
-        rows = {name: kind for name, kind in rows.items() if name not in rebound}
+        rows: dict[str, Kind] = {}
+        for name, array in over.items():
+            kind = _row_of(array, self._known)
+            counts = kind == SIZE and name in self._changed
+            if kind is not None and name not in rebound and not counts:
+                rows[name] = kind
         others = {x: k for x, k in self._known.items() if x not in over and x not in rebound}
         parts: dict[str, str] = {}
         values: list[ast.expr] = [*map(_load, rows)]
@@ -267,7 +267,7 @@ class _Kept(ast.NodeTransformer):
 def _array_of(value: ast.expr, known: Kinds) -> View | None:
     """The kind of an array that is asked for."""
     match value:
-        case ast.Call(ast.Name("empty"), [ast.Tuple(sizes) as shape, dtype]):
+        case ast.Call(ast.Name("empty"), [ast.Tuple(sizes) as shape, dtype], []):
             if kind_of(shape, known) == SHAPE and kind_of(dtype, known) == FIXED:
                 return View(len(sizes), True)
     return None
