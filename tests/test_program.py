@@ -157,6 +157,13 @@ def test_parts_that_change_places_between_two_arrays() -> None:
     assert "    dv[:, :, :4] = dw[:, :, 4:]\n    dv[:, :, 4:] = dw[:, :, :4]\n" in text
 
 
+def test_a_step_that_is_always_the_same_is_called_by_its_number() -> None:
+    f, args, parameters = NETWORKS["attention"](Sizes(2, 3, 4, 5, 9))
+    text = agree(f, args, parameters).source
+    assert "# dh_t = dS_t + sum(a2 · (da − …) · h_t) + da2_{t+1} Wᵀ + dS_T  back in time" in text
+    assert text.startswith("import numpy as np\n\n\ndef scatter(")
+
+
 def test_a_name_with_the_step_in_it_is_not_given_another() -> None:
     W, U = (tg.Parameter(np.eye(3), name=name) for name in "WU")
 

@@ -20,6 +20,10 @@ WORDS = {"sigmoid": "σ", "absolute": "abs", "amax": "max", "amin": "min", "geti
 DEEPEST = 6
 
 
+class Fixed(int):
+    """A step that is read at all t, where other numbers say how far t is moved."""
+
+
 class Formulas:
     """Writes equations; `name_of` gives the name of a value, or None. T: the last step."""
 
@@ -41,11 +45,11 @@ class Formulas:
 
     def _read(self, read: Read, shift: int, deep: int) -> tuple[str, int]:
         """An argument as text, and how tightly it binds: 0 a sum, 1 a product, 2 an atom."""
-        source = read.source
-        moved = shift if read.sign is None else shift * (read.sign or 0) + (read.offset or 0)
-        if read.over is not None:
-            return self._value(source, shift, deep, read)
-        return self._value(source, moved, deep, read)
+        moved = shift
+        if read.sign is not None and read.over is None:
+            moved = type(shift)(shift * read.sign + (read.offset or 0))
+            moved = moved if read.sign else Fixed(moved)
+        return self._value(read.source, moved, deep, read)
 
     def _value(self, value: Value, shift: int, deep: int, read: Read) -> tuple[str, int]:
         name = self.name_of(value)
@@ -55,7 +59,7 @@ class Formulas:
         if value.op == "getitem" and value.reads[0].source.op == "input" and value.name:
             (at, *_) = value.attributes["index"]
             if isinstance(at, int) and value.steps is None:
-                return at_step(value.name, self._step(self.T if at == -1 else at + 1)), 2
+                return at_step(value.name, self._step(Fixed(self.T if at == -1 else at + 1))), 2
             return at_step(value.name, self._subscript(read, shift)), 2
         if name is not None:
             if value.steps is None:
@@ -129,7 +133,7 @@ class Formulas:
             return (f"{name}_{{T+1-t}}" if name and not shift else "…"), 2
         if part[0].endswith("_t"):
             return part
-        return f"{_tight(part, 2)}_{f'{{t{shift:+}}}' if shift else 't'}", 2
+        return at_step(_tight(part, 2), self._step(shift)), 2
 
     def _slope(self, value: Value, shift: int, deep: int) -> str:
         e, _, y, *c = value.reads
@@ -151,16 +155,15 @@ class Formulas:
         return f"({text}) · {self._read(c[0], shift, deep)[0]}"
 
     def _subscript(self, read: Read, shift: int) -> str:
-        if read.sign == 0:
-            return self._step(read.offset or 0)
-        if read.sign == -1:
-            return "{T+1-t}"
+        return "{T+1-t}" if read.sign == -1 else self._step(shift)
+
+    def _step(self, shift: int) -> str:
+        """The subscript for t moved by so many steps, or for a step that is always the same."""
+        if isinstance(shift, Fixed):
+            return "T" if shift == self.T else str(shift)
         if abs(shift) == self.T:
             return f"{{t{'+' if shift > 0 else '-'}T}}"
         return "t" if not shift else f"{{t{shift:+}}}"
-
-    def _step(self, t: int) -> str:
-        return "T" if t == self.T else str(t)
 
 
 def _classification(value: Value) -> tuple[Read, Read]:

@@ -50,8 +50,8 @@ class Writer(Loops):
         lines = [*self._docstring(), *sizes, *self._letters(checks),
                  *text.split("\n")]  # fmt: skip
         body = "\n".join(f"    {line}".rstrip() for line in lines)
-        helpers = "\n".join(
-            text
+        helpers = "".join(
+            f"\n{text}"
             for name, text in HELPERS.items()
             if re.search(rf"^[^#]*(?<![\w.]){name}\(", body, re.MULTILINE)
         )
