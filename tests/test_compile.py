@@ -268,8 +268,10 @@ def test_what_only_a_detached_copy_leads_to(f: Any, T: int) -> None:
         W.data = 1.1 * W.numpy()
 
 
-def test_a_state_that_is_kept_outside_is_an_error() -> None:
+@pytest.mark.parametrize("T", [5, 12])
+def test_a_state_that_is_kept_outside_is_an_error(T: int) -> None:
     _, x, W = small()
+    x = np.resize(x, (T, 1, 2))
     carried = {"h": tg.tensor(np.zeros((1, 2)))}
     h: Any = tg.tensor(np.zeros((1, 2)))
 
