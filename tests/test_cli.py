@@ -614,6 +614,13 @@ def test_the_program_of_a_gru_is_what_a_specialist_writes(capsys):
     assert "    dv = dw  # dv_t takes the place of dw_t\n    dv[:, :, 20:] = da\n" in text
 
 
+def test_equations_over_two_directions_say_which_step_is_read(capsys):
+    text, _ = printed_program(capsys, "bidirectional")
+    assert "# y_hat_t = h1_t U1 + h2_{T+1-t} U2 " in text
+    assert "# dU2 = Σ_t h2_{T+1-t}ᵀ dy_hat_t " in text
+    assert "# dh2_t = dy_hat_{T+1-t} U2ᵀ + da_{t+1} W2ᵀ " in text
+
+
 def test_a_printed_program_is_pasted_into_a_file(tmp_path):
     command = [sys.executable, "-m", "tinygrad_rnn", "derive", "gru"]
     utf8 = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"}

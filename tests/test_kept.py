@@ -31,7 +31,7 @@ def rest(body: str) -> str:
 
 
 def agree(body: str, *calls: tuple[Any, Any]) -> Callable[..., Any]:
-    """Calls of the text alone, and of what it is divided into; all with arrays that are kept."""
+    """Calls of a text, and of what it is divided into, one after another: the results are equal."""
     source = program(body)
     space: dict[str, Any] = {}
     exec(source, space)

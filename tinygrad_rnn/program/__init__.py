@@ -2,9 +2,11 @@
 
     trace (a run of the function, recorded) → fold (the loop instead of its steps) → equations →
     normal (one form for all spellings) → patterns (losses, sums of products) → schedule (what is a
-    loop, and what is one operation over all steps) → memory (what is kept where) → source
+    loop, and what is one operation over all steps) → memory (what is kept where) → source → kept
+    (what is done once for many calls) → execute
 
-measure and report say what a program consists of, and where its time goes.
+derive does this, one pass after another; lengths sees to it that one program serves all numbers of
+steps; measure and report say what a program consists of, and where its time goes.
 
 What comes out for a recurrent network is backpropagation through time as people write it by hand;
 nothing in here knows of it.
@@ -77,7 +79,7 @@ class Program:
         given: list[Any] = [*args]
         key: list[Any] = [recorder.enabled]
         arrays = None if kwargs else _arrays_of(given, key)
-        if arrays is not None:
+        if arrays is not None:  # arrays and nothing else, as most calls have them: the short way
             args = self._places(len(args))
         else:
             given, key = [], [recorder.enabled]
@@ -162,7 +164,8 @@ class Program:
         """What the program of the last call consists of, and what its parts compute, as a table.
 
         times: also how long they take, next to what the matrix products of this machine allow. The
-        program is run for that, on other numbers of the same shapes: for a second, or a dozen runs.
+        text is run for that, on other numbers of the same shapes: two dozen times, or more often
+        in a quarter of a second.
         """
         return report(self._called(), times)
 

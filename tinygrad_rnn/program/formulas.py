@@ -19,9 +19,9 @@ SIGNS = {"subtract": " − ", "multiply": " · ", "divide": " / ", "power": " **
 WORDS = {"sigmoid": "σ", "absolute": "abs", "amax": "max", "amin": "min", "getitem": "part"}
 DEEPEST = 6
 
-
-class Fixed(int):
-    """A step that is read at all t, where other numbers say how far t is moved."""
+At = tuple[int, int]
+"""Which step of a value an equation means, as seen from its t: step sign · t + offset."""
+HERE: At = 1, 0
 
 
 class Formulas:
@@ -32,55 +32,54 @@ class Formulas:
 
     def equation(self, value: Value) -> str:
         """`dh_t = dz_t Uᵀ + da_{t+1} Wᵀ`."""
-        return f"{self.left(value)} = {self._made(value, 0, DEEPEST)[0]}"
+        return f"{self.left(value)} = {self._made(value, HERE, DEEPEST)[0]}"
 
     def right(self, value: Value) -> str:
         """What a value is computed from."""
-        return self._made(value, 0, DEEPEST)[0]
+        return self._made(value, HERE, DEEPEST)[0]
 
     def left(self, value: Value) -> str:
         """The value itself: h_t."""
         name = self.name_of(value) or "…"
         return name if value.steps is None else at_step(name)
 
-    def _read(self, read: Read, shift: int, deep: int) -> tuple[str, int]:
+    def _read(self, read: Read, at: At, deep: int) -> tuple[str, int]:
         """An argument as text, and how tightly it binds: 0 a sum, 1 a product, 2 an atom."""
-        moved = shift
         if read.sign is not None and read.over is None:
-            moved = type(shift)(shift * read.sign + (read.offset or 0))
-            moved = moved if read.sign else Fixed(moved)
-        return self._value(read.source, moved, deep, read)
+            sign, offset = at
+            at = read.sign * sign, read.sign * offset + (read.offset or 0)
+        return self._value(read.source, at, deep)
 
-    def _value(self, value: Value, shift: int, deep: int, read: Read) -> tuple[str, int]:
+    def _value(self, value: Value, at: At, deep: int) -> tuple[str, int]:
         name = self.name_of(value)
         number = uniform(value)
         if number is not None:
             return f"{number:.6g}" if not isinstance(number, bool) else str(number), 2
         if value.op == "getitem" and value.reads[0].source.op == "input" and value.name:
-            (at, *_) = value.attributes["index"]
-            if isinstance(at, int) and value.steps is None:
-                return at_step(value.name, self._step(Fixed(self.T if at == -1 else at + 1))), 2
-            return at_step(value.name, self._subscript(read, shift)), 2
+            (row, *_) = value.attributes["index"]
+            if isinstance(row, int) and value.steps is None:
+                return at_step(value.name, self._step(self.T if row == -1 else row + 1)), 2
+            return at_step(value.name, self._subscript(at)), 2
         if name is not None:
             if value.steps is None:
                 return name, 2
-            return at_step(name, self._subscript(read, shift)), 2
+            return at_step(name, self._subscript(at)), 2
         if deep == 0 or value.leaf:
             return "…", 2
-        return self._made(value, shift, deep - 1)
+        return self._made(value, at, deep - 1)
 
-    def _made(self, value: Value, shift: int, deep: int) -> tuple[str, int]:
+    def _made(self, value: Value, at: At, deep: int) -> tuple[str, int]:
         if value.about:
             z, y = _classification(value)
-            names = [self._read(r, shift, deep)[0] for r in (z, y)]
+            names = [self._read(r, at, deep)[0] for r in (z, y)]
             return value.about.format(z=names[0], y=names[1]), 0
         last = value.reads[-1].over if value.reads else None
         parts = []
         for read in value.reads:
-            moved = shift
             if last and read.over and value.op != SUM:  # of h_{t-1} and da_t, the latter is at t
-                moved = read.over[0] - last[0]
-            parts.append(self._read(read, moved, deep))
+                parts.append(self._read(read, _beside(read.over, last), deep))
+            else:
+                parts.append(self._read(read, at, deep))
         texts = [text for text, _ in parts]
         if value.op == SUM:
             terms = [
@@ -91,7 +90,7 @@ class Formulas:
         if value.op == "tile":
             return f"[{' | '.join(texts)}]", 2
         if value.op == "class_slope":
-            return self._slope(value, shift, deep), 1
+            return self._slope(value, at, deep), 1
         if value.op == "rows_product":
             return f"Σ_t {_tight(parts[0], 2)}ᵀ {_tight(parts[1], 2)}", 1
         if value.op == "rows_sum":
@@ -104,7 +103,7 @@ class Formulas:
             return parts[0]
         if value.op == "getitem" and len(parts) == 1:
             if moves_with_step(value.attributes):
-                return self._moved(value, parts[0], shift)
+                return self._moved(value, parts[0], at)
             index = [i for i in value.attributes["index"] if i != slice(None) and i is not Ellipsis]
             if any(i is None for i in index) or not index:
                 return parts[0]
@@ -125,21 +124,22 @@ class Formulas:
             return parts[0]
         return f"{WORDS.get(value.op, value.op)}({', '.join(texts)})", 2
 
-    def _moved(self, value: Value, part: tuple[str, int], shift: int) -> tuple[str, int]:
+    def _moved(self, value: Value, part: tuple[str, int], at: At) -> tuple[str, int]:
         """x_t, for x[t]; x_{T+1-t}, for the t-th of x[::-1]."""
-        source = value.reads[0].source
+        source, (sign, offset) = value.reads[0].source, at
         if source.op == "getitem" and source.attributes["index"] == (slice(None, None, -1),):
             name = self.name_of(source.reads[0].source)
-            return (f"{name}_{{T+1-t}}" if name and not shift else "…"), 2
+            text = self._subscript((-sign, self.T + 1 - offset))
+            return (at_step(name, text) if name else "…"), 2
         if part[0].endswith("_t"):
             return part
-        return at_step(_tight(part, 2), self._step(shift)), 2
+        return f"{_tight(part, 2)}_{self._subscript(at)}", 2
 
-    def _slope(self, value: Value, shift: int, deep: int) -> str:
+    def _slope(self, value: Value, at: At, deep: int) -> str:
         e, _, y, *c = value.reads
         shifted = e.source.reads[0].source if e.source.reads else e.source
-        z = self._read(shifted.reads[0], shift, deep)[0] if shifted.reads else "z_t"
-        text = f"softmax({z}) − one_hot({self._read(y, shift, deep)[0]})"
+        z = self._read(shifted.reads[0], at, deep)[0] if shifted.reads else "z_t"
+        text = f"softmax({z}) − one_hot({self._read(y, at, deep)[0]})"
         if not c:
             return text
         number = uniform(c[0].source)
@@ -152,18 +152,28 @@ class Formulas:
             if len(sizes) > 1 and round(parts) == rows:
                 return f"({text}) / ({' '.join(sizes)})"
             return f"({text}) / {size_text(round(parts))}" if number != 1 else text
-        return f"({text}) · {self._read(c[0], shift, deep)[0]}"
+        return f"({text}) · {self._read(c[0], at, deep)[0]}"
 
-    def _subscript(self, read: Read, shift: int) -> str:
-        return "{T+1-t}" if read.sign == -1 else self._step(shift)
+    def _subscript(self, at: At) -> str:
+        sign, offset = at
+        if sign == 0:
+            return self._step(offset)
+        if sign == -1:
+            more = f"{offset - self.T:+}" if offset != self.T else ""
+            return f"{{T{more}-t}}"
+        if abs(offset) == self.T:
+            return f"{{t{'+' if offset > 0 else '-'}T}}"
+        return f"{{t{offset:+}}}" if offset else "t"
 
-    def _step(self, shift: int) -> str:
-        """The subscript for t moved by so many steps, or for a step that is always the same."""
-        if isinstance(shift, Fixed):
-            return "T" if shift == self.T else str(shift)
-        if abs(shift) == self.T:
-            return f"{{t{'+' if shift > 0 else '-'}T}}"
-        return "t" if not shift else f"{{t{shift:+}}}"
+    def _step(self, t: int) -> str:
+        return "T" if t == self.T else str(t)
+
+
+def _beside(over: list[int], last: list[int]) -> At:
+    """The step of one factor of a sum over time in which the other one is at t."""
+    if over[-1] - over[0] == last[-1] - last[0]:
+        return 1, over[0] - last[0]
+    return -1, over[0] + last[0]
 
 
 def _classification(value: Value) -> tuple[Read, Read]:

@@ -1,20 +1,20 @@
 """Kept: what a program does the same in each call is done once.
 
 The text of a program asks for its arrays, for their rows and for other parts of them whenever it is
-called. If the arrays are kept between calls, all of that is the same each time. So the function is
-divided in two: `prepare` does what follows from the sizes alone, and returns the rest of it, as a
-function of the same arguments:
+called. If the arrays are kept between calls, all of that is the same each time, as long as the
+arguments have the same shapes and dtypes. So the function is divided in two: `prepare` does what
+follows from the sizes alone, and returns the rest of it, as a function of the same arguments:
 
-    def f(x, V, empty=np.empty):                def f(x, V, empty=np.empty):
-        T, D = x.shape                              T, D = x.shape
-        h = empty((T, 4), np.float64)               h = empty((T, 4), np.float64)
-        np.dot(x, V, out=h)                         kept2 = [(h_t, h_t[:2]) for h_t in h]
-        for h_t in h:                               def f(x, V, empty=np.empty, h=h, kept2=kept2):
-            np.tanh(h_t[:2], out=h_t[:2])               np.dot(x, V, out=h)
-        return h.copy()                                 for h_t, kept1 in kept2:
-                                                            np.tanh(kept1, out=kept1)
-                                                        return h.copy()
-                                                    return f
+    def f(x, V, empty=np.empty):            def f(x, V, empty=np.empty):
+        T, D = x.shape                          T, D = x.shape
+        h = empty((T, 4), np.float64)           h = empty((T, 4), np.float64)
+        np.dot(x, V, out=h)                     kept2 = [(h_t, h_t[:2]) for h_t in h]
+        for h_t in h:                           def f(x, V, empty=np.empty, T=T, …, kept2=kept2):
+            np.tanh(h_t[:2], out=h_t[:2])           np.dot(x, V, out=h)
+        return h.copy()                             for h_t, kept1 in kept2:
+                                                        np.tanh(kept1, out=kept1)
+                                                    return h.copy()
+                                                return f
 
 So one does by hand who wants a step of a small network to be quick. This file knows Python's syntax
 and which of NumPy's operations are views, and nothing of what is computed. What it can't tell to be

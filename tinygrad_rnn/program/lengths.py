@@ -21,7 +21,17 @@ import numpy as np
 from ..engine.tensor import Tensor
 from .captured import Captured
 from .derive import Derived, compare, derive, kinds_of
-from .trace import Run, Trace, Unsupported, argument_names, as_inputs, flatten, run, trace
+from .trace import (
+    ReplacedError,
+    Run,
+    Trace,
+    Unsupported,
+    argument_names,
+    as_inputs,
+    flatten,
+    run,
+    trace,
+)
 
 FEWEST = 7  # steps: the first two, the last two, and some between them
 MOST_STATES = 2  # of as many rows as there are steps: h and c
@@ -112,6 +122,8 @@ def of_any_length(
         if derived is None:
             return None
         in_n, in_more = (_ordinary(f, args, kwargs, first(k), outside)[2] for k in (n, more))
+    except ReplacedError:  # the next run would begin with what this one left
+        raise
     except Exception:  # on fewer steps than it is called with, f may do anything
         return None
     in_each = (in_more - in_n) // (more - n)

@@ -2,8 +2,9 @@
 
 A part is what stands between two blank lines of the text. The text is run with a signal at the
 beginning of each part: once on arrays that count what is computed with them, and many times with a
-clock. So it is the program that is measured, and no model of it. Of the text, this file knows the
-blank lines, and that a part has its equations above it; not how it is written, nor what it means.
+clock. So it is the program that is measured, and no model of it; but as it is written: what a call
+does only once (kept.py) is done in each run. Of the text, this file knows the blank lines, and that
+a part has its equations above it; not how it is written, nor what it means.
 
 What counts as a floating-point operation: a product of (m, k) and (k, n) is 2 m n k; a function of
 NumPy is one for each element that it gives or, as a sum does, goes over, be it an addition or a
@@ -27,7 +28,7 @@ from .execute import Buffers
 
 Array = npt.NDArray[Any]
 
-LEAST, MOST, SECONDS = 11, 200, 0.25  # how often a program is run with a clock
+LEAST, MOST, SECONDS = 11, 200, 0.25  # runs with a clock, and how long they may take
 LARGE = 384  # rows and columns of the matrices whose product is the limit
 PRODUCTS = (np.dot, np.matmul, np.einsum)
 

@@ -27,6 +27,10 @@ class Unsupported(Exception):  # noqa: N818 (it says so)
     """Why a function is run as it is, and not as a program."""
 
 
+class ReplacedError(RuntimeError):
+    """A function leaves another tensor in the place of one that it reads: wrong at any length."""
+
+
 @dataclass
 class Gradient:
     """A gradient that a call leaves behind: whose, which output, and whether it is added."""
@@ -44,7 +48,7 @@ class Trace:
     inputs: the leaf for each array or tensor among the arguments, and for each array of random
         numbers. drawn: how those are drawn.
     captured: the tensors from outside that it computes with.
-    outputs: what it computed, without repetition. They hold the recording: drop them when done.
+    outputs: what it computed. They hold the recording: drop them when done.
     result: what it returned, with places among the outputs in the place of tensors.
     returned: how many of the outputs, the first ones, are in the result.
     """
@@ -219,7 +223,7 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
         captured.append(outside.tensors[id(node)])
         where = outside.replaced(captured[-1])
         if where:
-            raise RuntimeError(
+            raise ReplacedError(
                 f"compile: {_name(f)} reads {_label(node)} and puts another one in its place, at "
                 f"{where}. It would not in a later call, which runs the program: let it be an "
                 "argument, and return the other one"
