@@ -157,6 +157,26 @@ def test_parts_that_change_places_between_two_arrays() -> None:
     assert "    dv[:, :, :4] = dw[:, :, 4:]\n    dv[:, :, 4:] = dw[:, :, :4]\n" in text
 
 
+@pytest.mark.parametrize("act", [np.tanh, tg.softmax, tg.relu, np.negative])
+def test_a_sequence_that_is_no_loop_begins_with_a_state(act: Any) -> None:
+    """Its first row is given a value, and not added to what is there from the call before."""
+    rng = np.random.default_rng(0)
+    V, W = (tg.Parameter(rng.standard_normal((4, 4)), name=name) for name in "VW")
+
+    def step(x, h, g):  # type: ignore[no-untyped-def]
+        for _, x_t in tg.steps(x):
+            h = np.tanh(h @ W + g * x_t)
+            g = act(x_t @ V)
+        L = h.sum()
+        L.backward()
+        return L
+
+    states = rng.standard_normal((2, 2, 4))
+    for T in (6, 12):
+        program = agree(step, (rng.standard_normal((T, 2, 4)), *states), [V, W])
+        assert not program._last.why  # type: ignore[union-attr]
+
+
 def test_a_name_with_the_step_in_it_is_not_given_another() -> None:
     W, U = (tg.Parameter(np.eye(3), name=name) for name in "WU")
 

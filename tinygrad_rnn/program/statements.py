@@ -148,8 +148,10 @@ class Statements(Access):
                 for read in reads:
                     lines += self._part(value, read, where, "=")
                 return lines
+        # What only begins or ends a sequence is there alone in its steps.
+        sign = "=" if value in self.memory.goes_on else "+="
         for read in reads:
-            lines += self._part(value, read, where, "+=")
+            lines += self._part(value, read, where, sign)
         return lines
 
     def _term(self, read: Read, where: Where | None) -> Operand:
