@@ -188,6 +188,14 @@ def test_buffers_prepare_anew_for_other_kinds_and_keep_their_memory() -> None:
     assert sizes == [6 * 48, 6 * 48, *[10 * 48] * 5]
 
 
+def test_an_array_that_is_read_before_it_is_written_shows() -> None:
+    buffers = Buffers()
+    for T in (3, 9):
+        empty = buffers.start()
+        assert np.isnan(empty((T, 2), np.float32)).all()
+        assert empty((T,), np.int64).all()
+
+
 def test_the_quick_way_is_not_one_that_numpy_warns_of() -> None:
     lines = ["T, H = x.shape", "a = empty((T, H), np.float64)", "s = []"]
     for name in ("add", "maximum", "minimum", "multiply", "tanh(x, out=a) + np.divide"):
