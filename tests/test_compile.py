@@ -511,6 +511,31 @@ def test_gradients_that_are_equal_are_two_arrays() -> None:
     assert "Returns loss, loss, db, db." in " ".join(program.source.split())
 
 
+@pytest.mark.parametrize("H", [1, 3])
+def test_a_transposed_parameter_is_no_result_as_it_is(H: int) -> None:
+    """Where it is in order already, it would be the parameter's own memory: an optimizer that
+    moves the parameter would change a gradient."""
+    rng = np.random.default_rng(0)
+    W = tg.Parameter(np.asfortranarray(rng.standard_normal((H, H))), name="W")
+    P = tg.Parameter(rng.standard_normal((H, H)), name="P")
+
+    def f(x: Any, h: Any) -> Any:
+        turned = W.T
+        L = (P * turned).sum()
+        for _, x_t in tg.steps(x):
+            h = np.tanh(x_t + h @ turned)
+        L = L + h.sum()
+        L.backward()
+        return L, turned
+
+    program = agree(f, (rng.standard_normal((12, 2, H)), np.zeros((2, H))), [W, P])
+    P.zero_grad()
+    _, turned = program(np.zeros((12, 2, H)), np.zeros((2, H)))
+    assert P.grad is not None
+    for x in (turned, P.grad):
+        assert not np.shares_memory(x.array, W.array)
+
+
 def test_the_report_of_an_empty_batch() -> None:
     f, x, _ = small()
     program = tg.compile(f)

@@ -149,6 +149,59 @@ CASES = {
         "T, H = x.shape\nn = 0\nfor t in range(T):\n    n += t\n    t -= 1\nreturn n, x + t",
         "for t in range(T):",
     ),
+    "rows chosen by numbers that are kept": (
+        "T, H = x.shape\na = empty((T, H), np.float64)\nnp.add(x, y, out=a)\n"
+        "at = np.arange(T)\nb = a[at]\nreturn b, y + 0",
+        "b = a[at]",
+    ),
+    "parts as long as the numbers say": (
+        "T, H = x.shape\na = empty((T, H), np.float64)\nnp.add(x, y, out=a)\n"
+        "n = int(x[0, 0] > 0) + 1\nb = a[:n]\nc = empty((n, H), np.float64)\n"
+        "np.add(b, 1, out=c)\ns = y\n"
+        "for t, a_t in zip(range(n), a):\n    s = s + t * a_t\nreturn b + 0, c.copy(), s",
+        "a[:n]",
+    ),
+    "a shape that depends on the numbers": (
+        "T, H = x.shape\na = empty((T, H), np.float64)\nnp.add(x, y, out=a)\n"
+        "b = a[a[:, 0] > 0]\nn, _ = b.shape\nc = np.ones(n)\nreturn c, b",
+        "b.shape",
+    ),
+    "an argument that is given another value": (
+        "x = x[1:]\nT, H = x.shape\na = empty((T, H), np.float64)\nnp.add(x, y, out=a)\n"
+        "return a.copy(), y + 0",
+        "T, H = x.shape",
+    ),
+    "a length that is changed": (
+        "T, H = x.shape\nT -= 1\na = empty((T, H), np.float64)\nnp.add(x[1:], y, out=a)\n"
+        "return a.copy(), y + T",
+        "T, H = x.shape",
+    ),
+    "a length that is given another value": (
+        "T, H = x.shape\nT = T - 1\na = empty((T, H), np.float64)\nnp.add(x[1:], y, out=a)\n"
+        "return a.copy(), y + T",
+        "T, H = x.shape",
+    ),
+    "a row by a number that a loop changes": (
+        "T, H = x.shape\na = empty((T, H), np.float64)\nnp.add(x, y, out=a)\n"
+        "s = y\nfor t, a_t in zip(range(T), a):\n    a_t[1:] += 1\n    t -= 1\n"
+        "    s = s + t * a[t]\nreturn s, a.copy()",
+        "a[t]",
+    ),
+    "a shape of rows that are not in one piece": (
+        "T, H = x.shape\na = empty((T, 2, H), np.float64)\nnp.add(x[:, None], y, out=a)\ns = 0\n"
+        "for a_t in a[:, :, 1:]:\n    s = s + a_t.reshape(-1)\nreturn s, a.copy()",
+        "a_t.reshape(-1)",
+    ),
+    "ones of which some are written to": (
+        "T, H = x.shape\na = np.ones(T)\na[x[:, 0] > 0] = 7\nreturn a, y + 0",
+        "a = np.ones(T)",
+    ),
+    "a row that is not there in a loop that never runs": (
+        "T, H = x.shape\na = empty((T, H), np.float64)\nnp.add(x, y, out=a)\n"
+        "s = y\nfor t, x_t in zip(range(T), x[T:]):\n    s = s + x_t + a[9]\n"
+        "return s + 0, a.copy()",
+        "a[9]",
+    ),
 }  # fmt: skip
 
 
@@ -186,6 +239,14 @@ def test_buffers_prepare_anew_for_other_kinds_and_keep_their_memory() -> None:
         sizes.append(buffers.size)
     assert prepared_for == [5, 9, 5, 2, 9]
     assert sizes == [6 * 48, 6 * 48, *[10 * 48] * 5]
+
+
+def test_an_array_that_is_read_before_it_is_written_shows() -> None:
+    buffers = Buffers()
+    for T in (3, 9):
+        empty = buffers.start()
+        assert np.isnan(empty((T, 2), np.float32)).all()
+        assert empty((T,), np.int64).all()
 
 
 def test_the_quick_way_is_not_one_that_numpy_warns_of() -> None:

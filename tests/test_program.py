@@ -13,7 +13,7 @@ import pytest
 import tinygrad_rnn as tg
 
 from . import test_fold as loops
-from .agreement import agree, tensors
+from .agreement import CLOSE, agree, equal, forget, gradients, tensors
 from .networks import NETWORKS, Sizes
 from .programs import random_program
 
@@ -162,6 +162,63 @@ def test_a_step_that_is_always_the_same_is_called_by_its_number() -> None:
     text = agree(f, args, parameters).source
     assert "# dh_t = dS_t + sum(a2 · (da − …) · h_t) + da2_{t+1} Wᵀ + dS_T  back in time" in text
     assert text.startswith("import numpy as np\n\n\ndef scatter(")
+
+
+@pytest.mark.parametrize("act", [np.tanh, tg.softmax, tg.relu, np.negative])
+def test_a_sequence_that_is_no_loop_begins_with_a_state(act: Any) -> None:
+    """Its first row is given a value, and not added to what is there from the call before."""
+    rng = np.random.default_rng(0)
+    V, W = (tg.Parameter(rng.standard_normal((4, 4)), name=name) for name in "VW")
+
+    def step(x, h, g):  # type: ignore[no-untyped-def]
+        for _, x_t in tg.steps(x):
+            h = np.tanh(h @ W + g * x_t)
+            g = act(x_t @ V)
+        L = h.sum()
+        L.backward()
+        return L
+
+    states = rng.standard_normal((2, 2, 4))
+    for T in (6, 12):
+        program = agree(step, (rng.standard_normal((T, 2, 4)), *states), [V, W])
+        assert not program._last.why  # type: ignore[union-attr]
+
+
+def twice(a: Any, b: Any) -> Any:
+    return a + b + a + b
+
+
+def three_times(a: Any, b: Any) -> Any:
+    c = np.tanh(a + b)
+    return c + c + c
+
+
+@pytest.mark.parametrize("repeated", [twice, three_times])
+def test_a_sum_with_a_term_more_than_once(repeated: Any) -> None:
+    """A sum that is kept in the place of a term still has that term to add. Zeros hide that it has
+    not, so the program is checked with the numbers of a later call, too."""
+    rng = np.random.default_rng(0)
+    V, W = (tg.Parameter(0.5 * rng.standard_normal((4, 4)), name=name) for name in "VW")
+
+    def step(x, h):  # type: ignore[no-untyped-def]
+        for _, x_t in tg.steps(x):
+            h = np.tanh(repeated(x_t @ V, h @ W))
+        L = h.sum()
+        L.backward()
+        return L
+
+    parameters = [V, W]
+    some = rng.standard_normal((12, 2, 4)), rng.standard_normal((2, 4))
+    program = agree(step, some, parameters)
+    assert not program._last.why  # type: ignore[union-attr]
+    program = tg.compile(step)
+    program(*(0 * x for x in some))
+    forget(parameters)
+    step(*tensors(some))
+    wanted = gradients(parameters)
+    forget(parameters)
+    program(*some)
+    equal(gradients(parameters), wanted, CLOSE)
 
 
 def test_a_name_with_the_step_in_it_is_not_given_another() -> None:

@@ -145,6 +145,10 @@ class Access:
         if value.steps is None or buffer is None or buffer.rows is None:
             return Operand(name, value.shape, value.dtype)
         assert where is not None
+        if not where.loop or where.sign == 0:
+            ends = [where.sign * t + where.offset for t in (where.first, where.last)]
+            if not buffer.rows[0] <= min(ends) <= max(ends) <= buffer.rows[1]:
+                raise Unsupported(f"there is no row for each step of {name}")
         index = self._rows(where, -buffer.rows[0], buffer.rows[1] - buffer.rows[0] + 1)
         return Operand(
             f"{name}[{index}]" if index else name, value.shape, value.dtype, stepped, where.count

@@ -10,6 +10,7 @@ Nothing here knows what the values mean, nor how anything is written.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,7 +185,7 @@ class Memory:
         for _ in range(20):
             if value in self.ends_in:
                 steps = steps | (self.ends_in[value].steps or frozenset())
-            readers = [r for r, _ in self.read_by[value] if r is not None]
+            readers = [*dict.fromkeys(r for r, _ in self.read_by[value] if r is not None)]
             if len(readers) != 1 or readers[0].op not in INTO or readers[0] not in self.unit_of:
                 break
             value = readers[0]
@@ -224,8 +225,10 @@ class Memory:
         if value.op == "tile":  # an array that has some of its parts, at their place
             parts = [self.part_of[r.source][0] for r in reads if r.source in self.part_of]
             reads = [Read(x, 1, 0) for x in dict.fromkeys(parts) if x is not value]
-        if value.op == SUM:  # those that are there in all steps
+        if value.op == SUM:  # those that are there in all steps, and not more than twice
             reads = [r for r in reads if r.steps == value.steps] if value.steps else reads
+            times = Counter(r.source for r in value.reads)
+            reads = [r for r in reads if times[r.source] <= 2]
         elif value.op == "class_slope":
             reads = reads[:1]
         for read in reads:

@@ -19,6 +19,7 @@ from .operations import known
 from .schedule import Unit
 from .text import HELPERS, shape_text
 from .trace import Unsupported
+from .views import is_view
 
 
 class Writer(Loops):
@@ -125,6 +126,7 @@ class Writer(Loops):
         for root in self.roots:
             text, value = self._operand(root, None).text, root.source
             own = value.steps is None and not self.memory.inline(value) and text not in texts
+            own = own and not is_view(value)  # of a parameter, say
             texts.append(text if own else f"np.array({text})" if value.leaf else f"{text}.copy()")
         return texts
 

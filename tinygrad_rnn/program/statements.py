@@ -111,8 +111,10 @@ class Statements(Access):
         kept = self.memory.in_place.get(value)
         reads = [r for r in value.reads if r.source is not kept or not r.aligned]
         if len(reads) != len(value.reads) and len(reads) + 1 != len(value.reads):
-            first = next(r for r in value.reads if r.source is kept)  # the same term twice
-            reads = [r for r in value.reads if r is not first]
+            twice = [r for r in value.reads if r.source is kept]
+            first = max(twice, key=lambda r: len(r.steps or ()))
+            others = [r for r in value.reads if r is not first]
+            reads = sorted(others, key=lambda r: r.source is not kept)  # while it is there
         started = len(reads) != len(value.reads)
         always = [r for r in reads if value.steps is None or r.steps == value.steps]
         fresh = value not in self.memory.buffer
@@ -148,8 +150,10 @@ class Statements(Access):
                 for read in reads:
                     lines += self._part(value, read, where, "=")
                 return lines
+        # What only begins or ends a sequence is there alone in its steps.
+        sign = "=" if value in self.memory.goes_on else "+="
         for read in reads:
-            lines += self._part(value, read, where, "+=")
+            lines += self._part(value, read, where, sign)
         return lines
 
     def _term(self, read: Read, where: Where | None) -> Operand:
