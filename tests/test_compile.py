@@ -435,7 +435,7 @@ def test_classes_out_of_range() -> None:
                 if x.dtype.kind == "i":
                     bad = x.copy()
                     bad[2, 1] = wrong
-                    with pytest.raises(IndexError):
+                    with pytest.raises(IndexError, match=rf"{wrong} at \(1,\) is not in 0 … 4"):
                         program(*args[:i], bad, *args[i + 1 :])
 
 

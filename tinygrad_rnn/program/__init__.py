@@ -95,13 +95,25 @@ class Program:
                 derived = self._derive(of_call, args, kwargs, given)
         self._last = derived
         if derived.prepare is None:
-            return _without_history(self._f(*fill(args, given), **fill(kwargs, given)))
+            return self._run_itself(args, kwargs, given)
         arrays += [sample(rng) for rng, sample in derived.drawn]
-        tensors = from_arrays(derived.run(*arrays))
+        try:
+            results = derived.run(*arrays)
+        except IndexError:  # a class that is none, say
+            results = None
+        if results is None:  # f can tell which, and where
+            return self._run_itself(args, kwargs, given)
+        tensors = from_arrays(results)
         if derived.gradients:
             with one_at_a_time:
                 self._leave(derived.gradients, given, tensors)
         return fill(derived.result, tensors)
+
+    def _run_itself(self, args: Any, kwargs: Any, given: list[Any]) -> Any:
+        """What f returns, as a program would return it."""
+        leaves: list[Any] = []
+        tree = flatten(self._f(*fill(args, given), **fill(kwargs, given)), leaves)
+        return fill(tree, [x.detach() if isinstance(x, Tensor) else x for x in leaves])
 
     @staticmethod
     def _leave(gradients: list[Gradient], given: list[Any], tensors: list[Tensor]) -> None:
@@ -208,10 +220,3 @@ def _without_length(key: Any, given: list[Any], places: Sequence[int]) -> Any:
         if i in places:
             free[-2] = free[-2][1:]
     return places, *free, *key[len(free) :]
-
-
-def _without_history(returned: Any) -> Any:
-    """What f returned, as a program would return it."""
-    leaves: list[Any] = []
-    tree = flatten(returned, leaves)
-    return fill(tree, [x.detach() if isinstance(x, Tensor) else x for x in leaves])
