@@ -451,5 +451,5 @@ def test_a_class_below_0_among_those_that_count_is_an_error() -> None:
     ids, lengths, y = batch(12, [9, 5, 12])
     program(ids, lengths, y)
     y[0, 0] = -2
-    with pytest.raises(IndexError, match="below 0"):
+    with pytest.raises(IndexError, match=r"class -2 at \(0, 0\) is not in 0"):
         program(ids, lengths, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,26 @@ def test_a_step_that_is_always_the_same_is_called_by_its_number() -> None:
     text = agree(f, args, parameters).source
     assert "# dh_t = dS_t + sum(a2 · (da − …) · h_t) + da2_{t+1} Wᵀ + dS_T  back in time" in text
     assert text.startswith("import numpy as np\n\n\ndef scatter(")
+
+
+def test_a_product_without_a_name_is_no_part_of_the_equation_below_it() -> None:
+    V, W, U = (tg.Parameter(np.eye(3), name=name) for name in "VWU")
+
+    def step(x, y, h):  # type: ignore[no-untyped-def]
+        losses = []
+        for _, x_t, y_t in tg.steps(x, y):
+            (h,) = [np.tanh(x_t @ V + h @ W)]
+            losses.append(tg.cross_entropy(h @ U, y_t))
+        L = tg.add_n(losses)
+        L.backward()
+        return L
+
+    program = agree(step, (np.ones((9, 2, 3)), np.ones((9, 2), int), np.zeros((2, 3))), [V, W, U])
+    parts = program.source.split("\n\n")
+    (product,) = (part for part in parts if "U.T, out=" in part)
+    assert product.startswith("    # dz_t Uᵀ                                             all steps")
+    assert "slope" not in product
+    assert re.search(r"^  dz_t Uᵀ +\d+ ", program.report(times=True), re.MULTILINE)
 
 
 @pytest.mark.parametrize("act", [np.tanh, tg.softmax, tg.relu, np.negative])

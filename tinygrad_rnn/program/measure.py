@@ -58,6 +58,8 @@ class Part:
         equations = [text for text in comments if " = " in text]
         if len(equations) > 1:
             equations = [", ".join(text.partition(" = ")[0] for text in equations)]
+        if not equations and comments:
+            return comments[0]
         if not equations:
             return "results" if self.lines[-1].startswith("return ") else "lengths and checks"
         loop = any(line.startswith("for ") for line in self.lines)

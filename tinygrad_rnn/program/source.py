@@ -90,7 +90,6 @@ class Writer(Loops):
                 where = Where(False, 1, 0, min(value.steps), max(value.steps))
             lines += [text for _, text in self._statement(value, where)]
             lines += self._named_parts(value)
-            silent = value.about == "" or value.name in ("e", "s") or value in self.memory.goes_on
             if value not in self.said and self._begins_a_loop(value):
                 if earlier is not None:
                     self._write_part(earlier, pending)
@@ -99,8 +98,13 @@ class Writer(Loops):
                 pending = []
                 continue
             pending += lines
+            if self._is_for_later(value, i):
+                self.body += ["", *comment(self.formulas.right(value), "all steps at once")]
+                self.body += pending
+                pending, earlier = [], None
+                continue
             earlier = value if value.op not in ("swapaxes", "transpose") else earlier
-            if self._formula_name(value) is not None and not silent:
+            if self._has_heading(value):
                 at_once = "all steps at once" if value.steps is not None else ""
                 if any(r.over is not None for r in value.reads):
                     at_once = "the sum over all steps, as one product"
@@ -108,6 +112,25 @@ class Writer(Loops):
                 self.body += ["", *comment(self.formulas.equation(value), at_once), *pending]
                 pending, earlier = [], None
         self.body += pending
+
+    def _has_heading(self, value: Value) -> bool:
+        """Whether the lines of a value stand under its equation."""
+        silent = value.about == "" or value.name in ("e", "s") or value in self.memory.goes_on
+        return self._formula_name(value) is not None and not silent
+
+    def _is_for_later(self, product: Value, i: int) -> bool:
+        """Whether a product for all steps, in unit i, is no part of what the next equation says."""
+        if product.op != "matmul" or product.steps is None or self._has_heading(product):
+            return False
+        others = (x for x in self.units[i + 1 :] if x.direction or self._has_heading(x.values[0]))
+        later = next(others, None)
+        if later is None or later.direction:
+            return True
+        made = list(later.values)
+        for x in made:  # the list grows as we walk it
+            sources = [r.source for r in x.reads if self._formula_name(r.source) is None]
+            made += [source for source in sources if source not in made]
+        return product not in made
 
     def _begins_a_loop(self, value: Value) -> bool:
         """Whether a later loop adds to a value, in its place."""
