@@ -137,7 +137,7 @@ class ByHand:
         self.d = d
         g = GATES[d.kind]
         self.h = self.empty(T + 1, B, H)
-        self.a = self.empty(T, B, g * H)
+        self.a = self.empty(T, B, g * H) if g > 1 else self.h[1:]
         self.z = self.empty(T, B, K)
         self.dh = self.empty(T, B, H)
         self.r = self.empty(B, g * H)
