@@ -261,7 +261,7 @@ FAULTS = [
     Fault("a program that serves a length at which f makes other nodes", "program/lengths.py",
           "if nodes != self.at_none + T * self.in_each:", "if False:", "lengths"),
     Fault("a program that is not compared at a new length", "program/lengths.py",
-          "compare(here, arrays, self", "(lambda *_: None)(here, arrays, self", "lengths"),
+          "compare(here.run(", "(lambda *_: None)(here.run(", "lengths"),
     Fault("a batch that is taken for the steps", "program/lengths.py",
           "MOST_STATES = 2", "MOST_STATES = 0", "lengths"),
     Fault("a mask of dropout that stays what it was", "program/__init__.py",

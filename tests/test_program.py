@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -163,6 +164,28 @@ def test_a_step_that_is_always_the_same_is_called_by_its_number() -> None:
     text = agree(f, args, parameters).source
     assert "# dh_t = dS_t + sum(a2 · (da − …) · h_t) + da2_{t+1} Wᵀ + dS_T  back in time" in text
     assert text.startswith("import numpy as np\n\n\ndef scatter(")
+
+
+def test_what_zeros_hide_is_seen_on_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    derive = importlib.import_module("tinygrad_rnn.program.derive")
+
+    def without_the_bias(source: str, name: str) -> Any:
+        assert "    a[1:] += b_h\n" in source or "+= b_h" not in source
+        return prepared(source.replace("    a[1:] += b_h\n", ""), name)
+
+    f, args, parameters = NETWORKS["lecture"](Sizes(2, 3, 4, 5, 9))
+    for p in parameters:
+        if p.name == "b_h":
+            p.array[...] = 0
+    program = tg.compile(f)
+    program(*args)
+    assert "    a[1:] += b_h\n" in program.source
+    prepared = derive.prepared
+    monkeypatch.setattr(derive, "prepared", without_the_bias)
+    program = tg.compile(f)
+    program(*args)
+    assert program._last is not None
+    assert "no loop: another value came out than was recorded" in program._last.why
 
 
 def test_a_product_without_a_name_is_no_part_of_the_equation_below_it() -> None:

@@ -53,11 +53,11 @@ class Buffers:
         at = self._next
         self._next = at + 1
         if at == len(self._kept):
-            self._kept.append(_unwritten(shape, dtype))
+            self._kept.append(unwritten(shape, dtype))
         array = self._kept[at]
         if array.shape != shape:  # the steps are more, or fewer, than in the call before
             size, whole = math.prod(shape), array if array.base is None else array.base
-            whole = _unwritten(size, dtype) if size > whole.size else whole.reshape(-1)
+            whole = unwritten(size, dtype) if size > whole.size else whole.reshape(-1)
             self._kept[at] = array = whole[:size].reshape(shape)
         return array
 
@@ -67,7 +67,7 @@ class Buffers:
         return sum((a if a.base is None else a.base).nbytes for a in self._kept)
 
 
-def _unwritten(shape: Any, dtype: Any) -> Any:
+def unwritten(shape: Any, dtype: Any) -> Any:
     """An array of what nobody takes for a result: that it is read too early shows in the check."""
     return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 1, dtype)
 

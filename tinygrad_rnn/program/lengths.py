@@ -56,7 +56,7 @@ class AnyLength:
         arrays = [x.array for x in [*inputs, *found.draws.tensors]]
         here = dataclasses.replace(self.derived, drawn=found.draws.taken, kinds=kinds_of(arrays))
         try:
-            compare(here, arrays, self._outputs(found))
+            compare(here.run(*arrays), self._outputs(found))
         except Exception as error:  # in a text that is for more steps, or for fewer
             raise Unsupported(str(error)) from None
         return here

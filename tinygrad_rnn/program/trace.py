@@ -236,6 +236,21 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
                  outside, names)  # fmt: skip
 
 
+def replayed(trace: Trace, arrays: Sequence[Any]) -> list[Any]:
+    """What the recorded operations compute from other inputs and other tensors from outside."""
+    values: dict[Any, Any] = dict(zip([*trace.inputs, *trace.captured], arrays, strict=True))
+    for node in history(*trace.outputs):
+        source = cut_from(node)
+        if source in values:
+            values[node] = values[source]
+        elif node.primitive is None:
+            values.setdefault(node, node.array)
+        else:
+            given = [values[x] if isinstance(x, Node) else x for x in node.inputs or ()]
+            values[node] = np.asarray(node.primitive.function(*given, **node.attributes))
+    return [values[x] for x in trace.outputs]
+
+
 def _source(x: Any, made: set[Node]) -> Any:
     """What a detached copy is a copy of: the same value."""
     source = cut_from(x)
