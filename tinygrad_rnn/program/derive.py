@@ -164,8 +164,8 @@ def _other_numbers(arrays: Iterable[Any]) -> list[Any]:
     rng, others = np.random.default_rng(0), []
     for x in arrays:
         if x.dtype.kind == "f":
-            r = 0.1 * rng.standard_normal(x.shape)
-            x = np.where(x == 0, r, x * (1 + r)).astype(x.dtype)
+            r = rng.random(x.shape, np.float32) / 4 - 0.125
+            x = np.where(x == 0, r, x + r * x).astype(x.dtype)
         others.append(x)
     return others
 
