@@ -116,9 +116,9 @@ def of_any_length(
         return [x[:n] if i in places else x for i, x in enumerate(given)]
 
     try:
-        derived = _at_two_lengths(
-            trace(f, args, kwargs, first(n)), trace(f, args, kwargs, first(more)), name
-        )
+        few = trace(f, args, kwargs, first(n))
+        derived = _at_two_lengths(few, lambda: trace(f, args, kwargs, first(more)), name)
+        del few  # it is large
         if derived is None:
             return None
         in_n, in_more = (_ordinary(f, args, kwargs, first(k), outside)[2] for k in (n, more))
@@ -130,14 +130,14 @@ def of_any_length(
     return AnyLength(derived, in_n - n * in_each, in_each)
 
 
-def _at_two_lengths(few: Trace, more: Trace, name: str) -> Derived | None:
-    """The program of the shorter one, if that of the longer one is the same to the letter.
+def _at_two_lengths(few: Trace, recorded: Callable[[], Trace], name: str) -> Derived | None:
+    """The program of the shorter recording, if that of a longer one is the same to the letter.
 
     Which numbers come from the number of steps can't be seen in one recording, nor by running the
     program: a limit of 7 is one of T, as long as no value reaches it.
     """
     derived = derive(few, name, any_length=True)
-    other = derive(more, name, any_length=True, elsewhere=derived.numbers, only_text=True)
+    other = derive(recorded(), name, any_length=True, elsewhere=derived.numbers, only_text=True)
     if derived.code != other.code:
         derived = derive(few, name, any_length=True, elsewhere=other.numbers)
     for found in (derived, other):
