@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from _elman import B, T, step_of
 from _show import COLOURS, Demo, compiled_or_not, figure
 
 import tinygrad_rnn as tg
@@ -37,7 +38,7 @@ CODES = {
 LETTERS = "".join(CODES)
 CODE = np.array([[int(bit) for bit in code] for code in CODES.values()], float)  # (6, 6)
 CONSONANTS, BEST = 3, np.sqrt(2 / 27)  # the first three letters; at one of them
-H, B, T = 20, 10, 50
+H = 20
 
 
 def letters(count: int, rng: np.random.Generator) -> Array:
@@ -73,18 +74,7 @@ def train(
     network: Network, ids: Array, updates: int, through: Callable[..., Any] = tg.compile
 ) -> list[float]:
     """Ten streams, in chunks of 50 steps; the state is carried over. The losses per letter."""
-
-    def training_step(xs: Any, ys: Any, h: Any) -> tuple[tg.Tensor, tg.Tensor]:
-        predictions, h = network(xs, h)
-        losses = []
-        for t, y in tg.steps(ys):
-            e = predictions[t - 1] - y
-            losses.append((e * e).sum() / B)
-        L = tg.add_n(losses)
-        L.backward()
-        return L, h.detach()
-
-    step = through(training_step)
+    step = through(step_of(network))
     optimizer = tg.optim.Adam(network.parameters(), lr=0.003)
     zeros = h = np.zeros((B, H))
     losses = []

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from _elman import B, T, step_of
 from _show import COLOURS, DASHES, Demo, compiled_or_not, figure
 
 import tinygrad_rnn as tg
@@ -28,7 +29,6 @@ from tinygrad_rnn.text import walk
 
 Array = npt.NDArray[Any]
 
-B, T = 10, 50
 PREDICTED = ("second bit", "XOR", "first bit")  # after the first, second, third bit of a triple
 
 
@@ -62,18 +62,7 @@ def train(
     network: Network, bits: Array, updates: int, through: Callable[..., Any] = tg.compile
 ) -> list[float]:
     """Ten streams, in chunks of 50 steps; the state is carried over. The losses per bit."""
-
-    def training_step(xs: Any, ys: Any, h: Any) -> tuple[tg.Tensor, tg.Tensor]:
-        predictions, h = network(xs, h)
-        losses = []
-        for t, y in tg.steps(ys):
-            e = predictions[t - 1] - y
-            losses.append((e * e).sum() / B)
-        L = tg.add_n(losses)
-        L.backward()
-        return L, h.detach()
-
-    step = through(training_step)
+    step = through(step_of(network))
     optimizer = tg.optim.Adam(network.parameters(), lr=0.01)
     zeros = h = np.zeros((B, len(network.W)))
     losses = []
