@@ -13,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..nn.recurrent import CELLS
 from ..saving import LoadError
 from ..tables import columns, say, sentence
 from ..tasks import tagger_plots as plots
 from ..tasks.scores import MostFrequentTag, Scores, accuracy_table, confusion_table, score
-from ..tasks.tagger import CELLS, Tagging, load_tagger, tag
+from ..tasks.tagger import Tagging, load_tagger, tag
 from ..tasks.training import Row, TrainingError, best, checkpoint_path, log_path, train
 from ..text import TaggedSentence, TextError, example_sentences, read_sentences, tokenize
 from .options import BadInput, file, model_file, printable, spare, subparser, whole

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..nn.recurrent import CELLS
 from ..optim import cosine
 from ..saving import LoadError
 from ..tables import columns, say, sentence
 from ..tasks.language_model import (
-    CELLS,
     OPTIMIZERS,
     LanguageModel,
     Reading,

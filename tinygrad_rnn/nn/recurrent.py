@@ -243,3 +243,7 @@ class GRU(Recurrent):
             return GRUCell(size, hidden_size, dtype, rng)
 
         super().__init__(cell, input_size, hidden_size, num_layers, bidirectional, dropout, rng)
+
+
+CELLS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+"""The layers by the names of their cells."""

@@ -21,8 +21,9 @@ from .. import optim
 from ..engine.record import no_grad
 from ..engine.rules import cross_entropy
 from ..engine.tensor import Tensor
-from ..nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module
+from ..nn import Dropout, Embedding, Linear, Module
 from ..nn.init import generator
+from ..nn.recurrent import CELLS
 from ..program import compile
 from ..saving import LoadError
 from ..text import (
@@ -44,7 +45,6 @@ from .training import Task, read_model_file
 Array = npt.NDArray[Any]
 
 KIND, VERSION = "language model", 1
-CELLS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 OPTIMIZERS: dict[str, tuple[Any, float, dict[str, Any]]] = {  # and the learning rate to begin with
     "adam": (optim.Adam, 0.004, {}),
     "rmsprop": (optim.RMSprop, 0.002, {}),

@@ -22,7 +22,8 @@ from ..engine.functions import concatenate
 from ..engine.record import no_grad
 from ..engine.rules import cross_entropy
 from ..engine.tensor import Tensor
-from ..nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module
+from ..nn import Dropout, Embedding, Linear, Module
+from ..nn.recurrent import CELLS
 from ..optim import Adam, cosine
 from ..program import compile
 from ..saving import LoadError
@@ -33,7 +34,6 @@ from .training import Plan, Task, read_model_file
 Array = npt.NDArray[Any]
 
 KIND, VERSION = "tagger", 1  # of the files
-CELLS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 BATCH = 32  # sentences
 PADDING = -1  # the class that is none
 DROPOUT = 0.4  # of embeddings and of states

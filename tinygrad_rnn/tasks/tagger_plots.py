@@ -14,9 +14,8 @@ from .scores import Scores
 from .training import Row, best
 
 BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe and Ito: safe for colour blindness
-MOST_TAGS = (
-    64  # in a picture: a row takes some 70 pixels, and thousands of them no machine's memory
-)
+MOST_TAGS = 64
+"""In a picture: a row takes some 70 pixels, and thousands of them would fit into no memory."""
 
 
 def progress_figure(log: list[Row], per_round: int) -> Any:
