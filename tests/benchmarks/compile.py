@@ -277,7 +277,7 @@ def apart(f: Any, args: Any, parameters: Any) -> tuple[float, float]:
     arrays = [*args, *(p.numpy() for p in derived.captured), *derived.constants]
     results = space[f.__name__](*arrays)
     of = {id(g.tensor): results[g.output] for g in derived.gradients if g.output is not None}
-    alone = [*results[: derived.returned], *(of[id(p)] for p in parameters)]
+    alone = [*results[: len(wanted) - len(parameters)], *(of[id(p)] for p in parameters)]
     return relative(found, wanted), relative(alone, wanted)
 
 

@@ -48,7 +48,6 @@ class Derived:
     constants: list[Any]
     gradients: list[Gradient]
     result: Any
-    returned: int
     outside: Captured
     kinds: list[tuple[tuple[int, ...], Any]]
     any_length: bool = False
@@ -71,7 +70,7 @@ class Derived:
     @classmethod
     def nothing(cls, f: Callable[..., Any], why: str) -> Derived:
         """No program."""
-        return cls(None, None, why, [], [], [], [], None, 0, Captured(f), [])
+        return cls(None, None, why, [], [], [], [], None, Captured(f), [])
 
 
 def derive(
@@ -135,7 +134,7 @@ def _derived(
         value.reads, value.adjoint, value.example = [], None, None
     return Derived(
         None, source, "", trace.drawn, trace.captured, constants, trace.gradients,
-        trace.result, trace.returned, trace.outside, kinds_of(x.array for x in trace.inputs),
+        trace.result, trace.outside, kinds_of(x.array for x in trace.inputs),
         writer.any_length, writer.numbers, facts,
     )  # fmt: skip
 

@@ -49,8 +49,8 @@ class Trace:
         numbers. drawn: how those are drawn.
     captured: the tensors from outside that it computes with.
     outputs: what it computed. They hold the recording: drop them when done.
-    result: what it returned, with places among the outputs in the place of tensors.
-    returned: how many of the outputs, the first ones, are in the result.
+    result: what it returned, with places among the outputs, the first of them, in the place of
+        tensors.
     """
 
     inputs: list[Tensor]
@@ -58,7 +58,6 @@ class Trace:
     captured: list[Tensor]
     outputs: list[Tensor]
     result: Any
-    returned: int
     gradients: list[Gradient]
     outside: Captured
     names: dict[Node, str] = field(default_factory=dict)
@@ -195,7 +194,6 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
     if inside:
         raise Unsupported(f"{_label(inside.pop())} is returned inside an object")
     outputs = [_source(x, made) if isinstance(x, Tensor) else Tensor(x) for x in outputs]
-    returned_count = len(outputs)
     gradients = []
     marks = set(found.marks)
     for x, at, g in found.left:
@@ -232,8 +230,8 @@ def trace(f: Callable[..., Any], args: Any, kwargs: Any, given: list[Any]) -> Tr
     if strangers:
         raise Unsupported(f"{_label(strangers[0])} is made anew in each call")
     names: dict[Node, str] = {x: name for x, name in zip(inputs, named, strict=False) if name}
-    return Trace(inputs, found.draws.taken, captured, outputs, result, returned_count, gradients,
-                 outside, names)  # fmt: skip
+    return Trace(inputs, found.draws.taken, captured, outputs, result, gradients, outside,
+                 names)  # fmt: skip
 
 
 def replayed(trace: Trace, arrays: Sequence[Any]) -> list[Any]:
